@@ -1,0 +1,129 @@
+// Package vmm is the contract of a virtual machine monitor. A monitor process holds one VM, so that an escape from the guest
+// lands in a process that holds nothing else.
+//
+// States: none -> created -> running <-> paused -> stopped. A call that the state forbids returns errdef.ErrState.
+package vmm
+
+import (
+	"context"
+	"time"
+)
+
+// Capabilities that a monitor may lack.
+const (
+	CapPause    = "pause"
+	CapSnapshot = "snapshot"
+	CapNet      = "net" // links of kind net
+	CapFS       = "fs"  // links of kind fs
+)
+
+// VMM monitors one VM.
+type VMM interface {
+	// Create checks the machine and acquires all that it needs. Nothing of the guest runs yet.
+	Create(ctx context.Context, m Machine) (Created, error)
+	// Start lets the vCPUs run.
+	Start(ctx context.Context) error
+	// Pause stops the vCPUs at an instruction boundary; Resume lets them go on. Capability CapPause.
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+	// Stop ends the VM: by its power button when grace is positive, then for good. Stopping twice is not an error.
+	Stop(ctx context.Context, grace time.Duration) error
+	// Snapshot writes the state of a paused VM into a directory. Capability CapSnapshot.
+	Snapshot(ctx context.Context, dir string) error
+	// Restore takes the place of Create; the VM is paused afterwards. Capability CapSnapshot.
+	Restore(ctx context.Context, dir string, wires Wires) error
+	// Watch calls fn with every event from the first one on, and returns after the one of kind Stopped.
+	Watch(ctx context.Context, fn func(Event) error) error
+	// Console calls fn with console output from the oldest byte kept (the last 256 KiB); lost counts bytes that were dropped
+	// before data. With follow it goes on until the VM stops.
+	Console(ctx context.Context, follow bool, fn func(data []byte, lost uint64) error) error
+	// Metrics reads counters by dotted name.
+	Metrics(ctx context.Context) (map[string]uint64, error)
+}
+
+// Machine describes a VM.
+type Machine struct {
+	Name        string // for logs; [a-z0-9-], at most 63 bytes
+	KernelPath  string // ELF vmlinux or bzImage
+	Initrd      []Segment
+	CommandLine string // added to what the monitor itself needs
+	CPUs        int
+	MemoryBytes uint64
+	Disks       []Disk
+	Wires
+	Accelerator string // auto, kvm, hvf or tcg, for monitors that have a choice
+}
+
+// Wires are a VM's connections to other processes.
+type Wires struct {
+	Links []Link
+	Vsock *Vsock // no vsock device when nil
+}
+
+// Segment is one archive of the initramfs: Path or Content is set. Content is for what must not touch a disk, such as the boot
+// configuration with its secret; at most 1 MiB.
+type Segment struct {
+	Path    string
+	Content []byte
+}
+
+// Disk is a block device over a raw file.
+type Disk struct {
+	ID       string // serial that the guest sees; at most 20 bytes
+	Path     string
+	ReadOnly bool
+}
+
+// LinkKind is the kind of device behind a link.
+type LinkKind string
+
+// Kinds of link.
+const (
+	LinkNet LinkKind = "net"
+	LinkFS  LinkKind = "fs"
+)
+
+// Link is a virtio device whose frames or requests travel over shared-memory rings.
+type Link struct {
+	Kind       LinkKind
+	ID         string
+	SocketPath string // where the link's descriptors are fetched
+	MAC        []byte // net: six bytes
+	MTU        int    // net
+	Queues     int    // 0 means 1
+}
+
+// Vsock is the socket device. A host client connects to SocketPath, writes "CONNECT <port>\n" and reads "OK <port>\n"; a
+// connection of the guest to port P of the host arrives at SocketPath_P.
+type Vsock struct {
+	GuestCID   uint32 // 3 or more
+	SocketPath string
+}
+
+// Created says what was chosen.
+type Created struct {
+	Accelerator string // kvm, hvf or tcg
+	Monitor     string // version of the monitor, for logs
+}
+
+// EventKind is the kind of an event.
+type EventKind string
+
+// Kinds of event. Stopped is the last one.
+const (
+	Started  EventKind = "started"
+	Paused   EventKind = "paused"
+	Resumed  EventKind = "resumed"
+	Reset    EventKind = "reset"
+	PowerOff EventKind = "power_off"
+	Panic    EventKind = "panic"
+	Failed   EventKind = "error"
+	Stopped  EventKind = "stopped"
+)
+
+// Event is something that happened to the VM.
+type Event struct {
+	Kind   EventKind
+	Detail string
+	State  map[string]string // registers, instruction bytes and the like, by name
+}
