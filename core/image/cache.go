@@ -1,0 +1,179 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// CacheDirEnv names the environment variable that moves the cache.
+const CacheDirEnv = "VOIDBOX_CACHE_DIR"
+
+// Cache is the content-addressed store of everything that VMs boot from. Its methods may be called from several
+// goroutines and several processes at once.
+type Cache struct {
+	dir string
+	// sources is where packages come from; tests put their own here.
+	sources packageSource
+	// host is the root of the host's file system, "/" but in tests.
+	host string
+}
+
+// OpenCache opens the cache in dir and creates the directory where it is missing. The default, "", stands for
+// $VOIDBOX_CACHE_DIR, else $XDG_CACHE_HOME/voidbox, else ~/.cache/voidbox.
+func OpenCache(dir string) (*Cache, error) {
+	dir, err := cacheDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create the cache directory: %w; set %s to a directory that you can write to", err, CacheDirEnv)
+	}
+	return &Cache{dir: dir, sources: &apt{state: filepath.Join(dir, "apt")}, host: "/"}, nil
+}
+
+// Dir returns the absolute path of the cache.
+func (c *Cache) Dir() string { return c.dir }
+
+func cacheDir(dir string) (string, error) {
+	if dir == "" {
+		dir = os.Getenv(CacheDirEnv)
+	}
+	if dir == "" {
+		base := os.Getenv("XDG_CACHE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", fmt.Errorf("find the cache directory: %w; set %s", err, CacheDirEnv)
+			}
+			base = filepath.Join(home, ".cache")
+		}
+		dir = filepath.Join(base, "voidbox")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("cache directory %q: %w", dir, err)
+	}
+	return abs, nil
+}
+
+// entry returns the directory kind/key of the cache. Where it does not exist, build makes its content in a fresh
+// directory, which becomes the entry only once build has returned nil and everything has reached the disk.
+func (c *Cache) entry(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (string, error) {
+	parent := filepath.Join(c.dir, filepath.FromSlash(kind))
+	final := filepath.Join(parent, key)
+	if isDir(final) {
+		return final, nil
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", c.explain(err)
+	}
+	unlock, err := lock(ctx, lockPath(parent, key))
+	if err != nil {
+		return "", fmt.Errorf("lock cache entry %s/%s: %w", kind, key, c.explain(err))
+	}
+	defer unlock()
+	if isDir(final) {
+		return final, nil
+	}
+	sweep(parent, key)
+	if err := c.build(ctx, parent, key, build); err != nil {
+		return "", fmt.Errorf("build cache entry %s/%s: %w", kind, key, c.explain(err))
+	}
+	return final, nil
+}
+
+// build runs with the lock of key held, so a working directory that bears its name belongs to nobody.
+func (c *Cache) build(ctx context.Context, parent, key string, build func(ctx context.Context, dir string) error) (err error) {
+	work := filepath.Join(parent, workPrefix+key)
+	if err := os.RemoveAll(work); err != nil {
+		return err
+	}
+	if err := os.Mkdir(work, 0o755); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(work))
+		}
+	}()
+	if err := build(ctx, work); err != nil {
+		return err
+	}
+	if err := syncTree(work); err != nil {
+		return fmt.Errorf("sync to disk: %w", err)
+	}
+	if err := os.Rename(work, filepath.Join(parent, key)); err != nil {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// A builder works in parent/.build-<key> while it holds parent/<key>.lock. The lock file stays: removing it would
+// let two processes hold "the" lock of one key on two inodes.
+const (
+	workPrefix = ".build-"
+	lockSuffix = ".lock"
+)
+
+func lockPath(parent, key string) string { return filepath.Join(parent, key+lockSuffix) }
+
+// sweep removes the working directories that dead processes left in parent. Whoever is at work holds the lock of the
+// key, so a lock that is free means that nobody is. The caller's own key is left to it. Failures are no concern of
+// the caller's: what cannot be removed now is tried again by the next builder.
+func sweep(parent, own string) {
+	names, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, n := range names {
+		key, isWork := strings.CutPrefix(n.Name(), workPrefix)
+		if !isWork || key == own {
+			continue
+		}
+		unlock, err := tryLock(lockPath(parent, key))
+		if err != nil {
+			continue
+		}
+		_ = os.RemoveAll(filepath.Join(parent, n.Name()))
+		unlock()
+	}
+}
+
+// FullError says that the disk under the cache is full. Nothing half-made was kept.
+type FullError struct {
+	Dir string // the cache directory
+	Err error  // what failed
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("the disk under the cache %s is full (%v): free some space there, or set %s to a directory on another disk",
+		e.Dir, e.Err, CacheDirEnv)
+}
+
+func (e *FullError) Unwrap() error { return e.Err }
+
+func (c *Cache) explain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &FullError{Dir: c.dir, Err: err}
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w; the cache %s must be writable: set %s to a directory of your own", err, c.dir, CacheDirEnv)
+	}
+	return err
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
