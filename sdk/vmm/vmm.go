@@ -1,7 +1,3 @@
-// Package vmm is the contract of a virtual machine monitor. A monitor process holds one VM, so that an escape from the guest
-// lands in a process that holds nothing else.
-//
-// States: none -> created -> running <-> paused -> stopped. A call that the state forbids returns errdef.ErrState.
 package vmm
 
 import (
@@ -59,6 +55,9 @@ type Wires struct {
 	Links []Link
 	Vsock *Vsock // no vsock device when nil
 }
+
+// MaxSegmentContent bounds Segment.Content, in bytes.
+const MaxSegmentContent = 1 << 20
 
 // Segment is one archive of the initramfs: Path or Content is set. Content is for what must not touch a disk, such as the boot
 // configuration with its secret; at most 1 MiB.
