@@ -1,0 +1,103 @@
+package virtio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// EventFD is a Linux eventfd: a counter that one side adds to and the other waits for. It is what an
+// ioeventfd or irqfd of KVM and the kick and call descriptors of vhost-user are.
+type EventFD struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+// NewEventFD makes an eventfd whose counter is 0.
+func NewEventFD() (*EventFD, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	return OpenEventFD(fd)
+}
+
+// OpenEventFD takes over fd, also when it fails. A descriptor that cannot be polled is refused, since
+// Close could not wake a waiter from it.
+func OpenEventFD(fd int) (*EventFD, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("event descriptor: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "eventfd")
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("event descriptor: %w", err)
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("event descriptor: %w", err)
+	}
+	return &EventFD{file: f, raw: raw}, nil
+}
+
+// File returns the descriptor, to be handed to a peer. EventFD keeps owning it.
+func (e *EventFD) File() *os.File { return e.file }
+
+// Signal adds one. It does not block: a counter that is full has been signalled anyway.
+func (e *EventFD) Signal() error { return e.raw.Control(addOne) }
+
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
+func addOne(fd uintptr) { _, _ = unix.Write(int(fd), one) }
+
+// Wait blocks until the counter is not 0 and makes it 0. Close ends it with os.ErrClosed.
+func (e *EventFD) Wait() error {
+	var counter [8]byte
+	n, err := e.file.Read(counter[:])
+	if err == nil && n != len(counter) {
+		return errors.New("event descriptor is not an eventfd")
+	}
+	return err
+}
+
+// Close closes the descriptor and ends Wait.
+func (e *EventFD) Close() error { return e.file.Close() }
+
+// EventKick is a Kick fed by an eventfd.
+type EventKick struct {
+	event *EventFD
+	c     chan struct{}
+	done  sync.WaitGroup
+}
+
+// NewEventKick takes over event and delivers its signals until Close.
+func NewEventKick(event *EventFD) *EventKick {
+	k := &EventKick{event: event, c: make(chan struct{}, 1)}
+	k.done.Go(func() {
+		for event.Wait() == nil {
+			select {
+			case k.c <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return k
+}
+
+// C implements Kick.
+func (k *EventKick) C() <-chan struct{} { return k.c }
+
+// Close closes the eventfd and waits until nothing is delivered any more.
+func (k *EventKick) Close() error {
+	err := k.event.Close()
+	k.done.Wait()
+	return err
+}

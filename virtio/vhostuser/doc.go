@@ -1,0 +1,2 @@
+// Package vhostuser is the back end of the vhost-user protocol.
+package vhostuser
