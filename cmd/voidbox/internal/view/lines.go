@@ -1,0 +1,177 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/event"
+)
+
+const (
+	resultLines = 6   // lines of a tool's result that are shown
+	lineWidth   = 160 // runes of a line
+)
+
+// writer turns events into lines. It holds what lines need to know of earlier events.
+type writer struct {
+	style  style
+	stages int // stages of the run: prefixes are for more than one
+	emit   func(line string)
+}
+
+// event writes the lines of one event; most events have none or one.
+func (w *writer) event(e event.Event) {
+	switch d := e.Data.(type) {
+	case event.RunStarted:
+		w.stages = len(d.Stages)
+	case event.StageStarted:
+		if w.stages > 1 || d.Attempt > 1 {
+			w.line(e.Stage, w.style.bold("started")+attempt(d.Attempt))
+		}
+	case event.SandboxReady:
+		w.line(e.Stage, w.style.good("✓")+" sandbox "+clean(d.Sandbox)+" ready in "+seconds(d.Took)+w.style.dim("  "+environment(d)))
+	case event.Text:
+		w.text(e.Stage, d)
+	case event.ToolCall:
+		w.line(e.Stage, w.style.accent("●")+" "+w.style.bold(clean(d.Tool))+" "+shorten(summary(d), lineWidth))
+	case event.ToolResult:
+		w.toolResult(e.Stage, d)
+	case event.Output:
+		for _, line := range strings.Split(strings.TrimRight(clean(d.Text), "\n"), "\n") {
+			w.line(e.Stage, line)
+		}
+	case event.Retry:
+		w.line(e.Stage, w.style.warn("↻")+fmt.Sprintf(" attempt %d in %s: %s", d.Attempt, seconds(d.Delay), clean(d.Reason)))
+	case event.Warning:
+		w.line(e.Stage, w.style.warn("! ")+clean(d.Message)+remedy(d.Remedy))
+	case event.StageFinished:
+		w.stageFinished(e.Stage, d)
+	case event.RunFinished:
+		w.runFinished(d)
+	}
+}
+
+func (w *writer) text(stage string, d event.Text) {
+	if d.Partial || strings.TrimSpace(d.Text) == "" {
+		return
+	}
+	for _, line := range strings.Split(strings.TrimSpace(clean(d.Text)), "\n") {
+		if d.Thinking {
+			line = w.style.dim(line)
+		}
+		w.line(stage, line)
+	}
+}
+
+func (w *writer) toolResult(stage string, d event.ToolResult) {
+	lines, more := firstLines(d.Content, resultLines, lineWidth)
+	for _, line := range lines {
+		if d.Error {
+			line = w.style.bad(line)
+		}
+		w.line(stage, w.style.dim("  │ ")+line)
+	}
+	if more > 0 {
+		w.line(stage, w.style.dim(fmt.Sprintf("  │ … %d more lines", more)))
+	}
+}
+
+func (w *writer) stageFinished(stage string, d event.StageFinished) {
+	switch {
+	case d.Status == event.Failed:
+		w.line(stage, w.style.bad("✗ ")+clean(d.Error)+remedy(d.Remedy))
+	case w.stages > 1 && d.Status == event.Skipped:
+		w.line(stage, w.style.dim("– skipped: "+clean(d.Error)))
+	case w.stages > 1:
+		w.line(stage, w.mark(d.Status)+" "+string(d.Status)+" in "+seconds(d.Took)+w.style.dim(cost(d.Totals)))
+	}
+}
+
+func (w *writer) runFinished(d event.RunFinished) {
+	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + " in " + seconds(d.Took) + w.style.dim(cost(d.Totals))
+	if d.Status == event.Failed && d.Error != "" && w.stages != 1 {
+		line += ": " + clean(d.Error) + remedy(d.Remedy)
+	}
+	w.line("", line)
+}
+
+func (w *writer) mark(s event.Status) string {
+	switch s {
+	case event.Succeeded:
+		return w.style.good("✓")
+	case event.Failed:
+		return w.style.bad("✗")
+	}
+	return w.style.warn("■")
+}
+
+func (w *writer) line(stage, text string) {
+	if w.stages > 1 && stage != "" {
+		text = w.style.dim("["+clean(stage)+"] ") + text
+	}
+	w.emit(text)
+}
+
+// summary shows the argument that says most about a call.
+func summary(d event.ToolCall) string {
+	var args map[string]any
+	if json.Unmarshal(d.Arguments, &args) == nil {
+		for _, name := range []string{"command", "path", "file_path", "url", "query"} {
+			if s, ok := args[name].(string); ok {
+				return strings.ReplaceAll(clean(s), "\n", "; ")
+			}
+		}
+	}
+	if len(args) == 0 {
+		return ""
+	}
+	return strings.ReplaceAll(clean(string(d.Arguments)), "\n", " ")
+}
+
+func environment(d event.SandboxReady) string {
+	parts := []string{d.Backend}
+	if d.Accelerator == "tcg" {
+		parts = append(parts, "emulation")
+	} else if d.Accelerator != "" {
+		parts = append(parts, d.Accelerator)
+	}
+	if d.Kernel != "" {
+		parts = append(parts, "Linux "+d.Kernel)
+	}
+	return clean(strings.Join(parts, ", "))
+}
+
+func attempt(n int) string {
+	if n <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (attempt %d)", n)
+}
+
+func remedy(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\n  " + clean(text)
+}
+
+// cost shows tokens and money, and says so when the money is unknown.
+func cost(t event.Totals) string {
+	if t == (event.Totals{}) {
+		return ""
+	}
+	money := fmt.Sprintf("$%.4f", t.CostUSD)
+	if !t.CostKnown {
+		money = "cost unknown"
+	}
+	return fmt.Sprintf(" · %d in / %d out tokens · %s", t.InputTokens+t.CacheReadTokens+t.CacheWriteTokens, t.OutputTokens, money)
+}
+
+func seconds(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}

@@ -1,0 +1,165 @@
+package view
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/event"
+)
+
+// hello is a run of one stage, as it is sent.
+func hello() []event.Event {
+	data := []event.Data{
+		event.RunStarted{Plan: "hello", Stages: []string{"hello"}},
+		event.StageStarted{Agent: "hello", Sandbox: "box", Attempt: 1},
+		event.SandboxProgress{Sandbox: "box", Step: "boot: modules"},
+		event.SandboxReady{Sandbox: "box", Backend: "qemu", Accelerator: "tcg", Kernel: "6.1.0", Took: 2 * time.Second},
+		event.AgentStarted{Model: "m", Mode: "native"},
+		event.ToolCall{ID: "1", Tool: "bash", Arguments: json.RawMessage(`{"command":"uname -a"}`)},
+		event.ToolResult{ID: "1", Tool: "bash", Content: "Linux box\n"},
+		event.Usage{Totals: event.Totals{InputTokens: 10, OutputTokens: 2}},
+		event.Text{Text: "It is Linux."},
+		event.StageFinished{Status: event.Succeeded, Output: "It is Linux."},
+		event.RunFinished{Status: event.Succeeded, Took: 3 * time.Second, Totals: event.Totals{InputTokens: 10, OutputTokens: 2}},
+	}
+	events := make([]event.Event, len(data))
+	for i, d := range data {
+		events[i] = event.Event{Seq: uint64(i + 1), Run: "r", Stage: "hello", Data: d}
+	}
+	return events
+}
+
+func TestPlain(t *testing.T) {
+	var out bytes.Buffer
+	sink := NewPlain(&out, false)
+	for _, e := range hello() {
+		sink.Event(e)
+	}
+	want := `box: boot: modules
+✓ sandbox box ready in 2.0 s  qemu, emulation, Linux 6.1.0
+● bash uname -a
+  │ Linux box
+It is Linux.
+✓ succeeded in 3.0 s · 10 in / 2 out tokens · cost unknown
+`
+	if out.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+	}
+}
+
+func TestPlainPrefixesStages(t *testing.T) {
+	var out bytes.Buffer
+	sink := NewPlain(&out, false)
+	sink.Event(event.Event{Data: event.RunStarted{Stages: []string{"a", "b"}}})
+	sink.Event(event.Event{Stage: "a", Data: event.Text{Text: "one\ntwo"}})
+	sink.Event(event.Event{Stage: "b", Data: event.StageFinished{Status: event.Skipped, Error: "a failed"}})
+	want := "[a] one\n[a] two\n[b] – skipped: a failed\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestGuestCannotDriveTheTerminal(t *testing.T) {
+	hostile := "\x1b]0;owned\x07\x1b[2Jred\u202egnp\r\x00"
+	var out bytes.Buffer
+	sink := NewPlain(&out, false)
+	for _, d := range []event.Data{
+		event.Text{Text: hostile},
+		event.ToolCall{Tool: hostile, Arguments: json.RawMessage(`{"command":"\u001b[2J"}`)},
+		event.ToolResult{Content: hostile},
+		event.Output{Text: hostile},
+		event.StageFinished{Status: event.Failed, Error: hostile, Remedy: hostile},
+		event.SandboxProgress{Step: hostile},
+		event.Warning{Message: hostile},
+		event.Retry{Reason: hostile},
+	} {
+		sink.Event(event.Event{Stage: hostile, Data: d})
+	}
+	if i := strings.IndexAny(out.String(), "\x1b\x07\r\x00\u202e"); i >= 0 {
+		t.Errorf("a control character reached the terminal: %q", out.String()[i:])
+	}
+}
+
+func TestJSONIsOneEventALine(t *testing.T) {
+	var out bytes.Buffer
+	sink := NewJSON(&out)
+	for _, e := range hello() {
+		sink.Event(e)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != len(hello()) {
+		t.Fatalf("%d lines for %d events", len(lines), len(hello()))
+	}
+	for _, line := range lines {
+		var e struct {
+			Seq  int
+			Type string
+			Data map[string]any
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Seq == 0 || e.Type == "" {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	l := newLive(&out, func() int { return 40 }, false, func() time.Time { return now })
+	for _, e := range hello() {
+		l.Event(e)
+	}
+	if l.drawn != 0 {
+		t.Errorf("%d footer lines are left on the screen", l.drawn)
+	}
+	screen := replay(out.String())
+	for _, line := range screen {
+		if strings.ContainsAny(line, "⠋⠙⠹") {
+			t.Errorf("spinner left behind: %q", line)
+		}
+	}
+	if last := screen[len(screen)-1]; !strings.HasPrefix(last, "✓ succeeded") {
+		t.Errorf("last line is %q", last)
+	}
+}
+
+func TestFooterFitsTheTerminal(t *testing.T) {
+	l := newLive(&bytes.Buffer{}, func() int { return 40 }, false, time.Now)
+	line := l.footerLine(&activity{name: "a-very-long-stage-name", step: strings.Repeat("x", 300), started: time.Now()})
+	if n := len([]rune(line)); n > 40 {
+		t.Errorf("footer of %d columns on a terminal of 40: %q", n, line)
+	}
+}
+
+// replay executes the only sequences that Live sends, cursor up and erase below, and returns the screen's lines.
+func replay(output string) []string {
+	screen := []string{}
+	current := ""
+	for len(output) > 0 {
+		if rest, ok := strings.CutPrefix(output, "\x1b["); ok {
+			n := int(rest[0] - '0')
+			output = strings.TrimPrefix(rest[1:], "A\r\x1b[J")
+			screen, current = screen[:len(screen)-n], ""
+			continue
+		}
+		if output[0] == '\n' {
+			screen, current, output = append(screen, current), "", output[1:]
+			continue
+		}
+		current, output = current+output[:1], output[1:]
+	}
+	return screen
+}
+
+func BenchmarkPlain(b *testing.B) {
+	events := hello()
+	sink := NewPlain(&bytes.Buffer{}, true)
+	for b.Loop() {
+		for _, e := range events {
+			sink.Event(e)
+		}
+	}
+}
