@@ -1,0 +1,89 @@
+# voidbox: everything goes through here. `make help` lists what there is.
+
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/voidbox-run/voidbox/internal/version.version=$(VERSION)
+PLUGINS := vmm-qemu sandbox-mock llm-replay
+AREAS   := boot block vsock link net share image run
+
+# What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
+PACKAGES_RUN   := qemu-system-x86
+PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs git
+PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
+
+export CGO_ENABLED ?= 0
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-race check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build voidbox, its plugins and the guest agent into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox ./cmd/voidbox
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-guest-agent ./guest/agent
+	@for p in $(PLUGINS); do echo "$(GO) build -o $(BIN)/voidbox-$$p ./plugins/$$p"; \
+	  $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p ./plugins/$$p || exit 1; done
+
+demo: deps-run build ## run an agent inside a real VM: installs QEMU if it is missing, fetches a kernel, boots, shows the guest's uname
+	$(BIN)/voidbox run examples/hello.hcl
+
+test: deps-test build ## run all tests, those in VMs included
+	VOIDBOX_REQUIRE_VM=$${VOIDBOX_REQUIRE_VM:-1} $(GO) test -timeout 30m ./...
+	$(GO) -C tools vet ./...
+	cd examples/plugins/llm-echo && $(GO) vet ./...
+
+test-race: build ## run the packages where goroutines meet under the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/...
+
+check: lint ## what must hold before a commit: lint and the quick tests
+	$(GO) test -short -timeout 10m ./internal/importrules/... ./core/... ./sdk/... ./cmd/...
+
+lint: generate-check ## gofmt, vet, staticcheck, import rules, generated code up to date
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) test ./internal/importrules/...
+	GOOS=darwin $(GO) build -o /dev/null ./cmd/voidbox
+
+generate: ## regenerate the code of the plugin contracts
+	@$(GO) -C tools build -o $(CURDIR)/$(BIN)/protogen ./protogen
+	$(BIN)/protogen -root api
+
+generate-check: generate ## fail when generated code is not up to date
+	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
+
+bench: $(addprefix bench-,boot run) ## measure every area, beside a peer, in one run each
+
+bench-boot: deps-run build ## run to agent ready, beside QEMU booting the same kernel and initrd
+	$(GO) run ./bench/boot
+bench-run: build ## plugin start, whole mock run, exec through the agent, each beside its plain counterpart
+	$(GO) run ./bench/run
+$(addprefix bench-,block vsock link net share image):
+	@echo "$@: nothing of this area is built yet"; exit 1
+
+kernel: ## build the small guest kernel from Debian's linux-source into the cache (about 7 minutes on 2 cores)
+	guest/kernel/build.sh
+
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	@for d in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go | sed 's/func //'); do \
+	    echo "== $$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-60s} $$d || exit 1; done; done
+
+clean: ## remove what was built (the cache outside the tree stays)
+	rm -rf $(BIN) bench/*.json
+
+deps-run:
+	@command -v qemu-system-x86_64 >/dev/null || $(call install,$(PACKAGES_RUN))
+
+deps-test:
+	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v git >/dev/null || $(call install,$(PACKAGES_TEST))
+
+define install
+{ echo "installing from Debian: $(1)"; \
+  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); \
+  else echo "please run: sudo apt-get install -y $(1)"; exit 1; fi; }
+endef
