@@ -51,7 +51,7 @@ func (c *Cache) program(ctx context.Context, p program) (string, error) {
 			return file, nil
 		}
 	}
-	dir, err := c.entry(ctx, "packages", p.pkg, func(ctx context.Context, dir string) error {
+	dir, err := c.Entry(ctx, "packages", p.pkg, func(ctx context.Context, dir string) error {
 		progress(ctx, "fetching %s (about 1 MB, once)", p.pkg)
 		err := c.fetchPackage(ctx, p.pkg, dir, func(name string) (string, bool) {
 			for _, at := range p.paths {

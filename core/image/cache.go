@@ -62,9 +62,14 @@ func cacheDir(dir string) (string, error) {
 	return abs, nil
 }
 
-// entry returns the directory kind/key of the cache. Where it does not exist, build makes its content in a fresh
-// directory, which becomes the entry only once build has returned nil and everything has reached the disk.
-func (c *Cache) entry(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (string, error) {
+// Entry returns the directory kind/key of the cache. Where it does not exist, build makes its content in a fresh
+// directory, which becomes the entry only once build has returned nil and everything has reached the disk. kind and
+// key are chosen by the program: kind is a slash-separated path, key the hash or the name of all that decides the
+// content. At any time at most one process builds an entry. The error where the disk is full is a [*FullError].
+func (c *Cache) Entry(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (string, error) {
+	if !filepath.IsLocal(kind) || !filepath.IsLocal(key) || strings.ContainsAny(key, `/\`) || key[0] == '.' {
+		return "", fmt.Errorf("cache entry %q of kind %q: not a name for a file", key, kind)
+	}
 	parent := filepath.Join(c.dir, filepath.FromSlash(kind))
 	final := filepath.Join(parent, key)
 	if isDir(final) {

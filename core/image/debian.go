@@ -24,7 +24,7 @@ func (c *Cache) debianKernel(ctx context.Context) (Kernel, error) {
 	if runtime.GOARCH != "amd64" {
 		return Kernel{}, &absentError{place, errors.New("the host is not x86-64")}
 	}
-	dir, err := c.entry(ctx, "kernels/debian", cloudKernel, c.fetchDebianKernel)
+	dir, err := c.Entry(ctx, "kernels/debian", cloudKernel, c.fetchDebianKernel)
 	var unavailable *PackageError
 	if errors.As(err, &unavailable) {
 		return Kernel{}, &absentError{place, unavailable}
@@ -37,6 +37,7 @@ func (c *Cache) debianKernel(ctx context.Context) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, fmt.Errorf("%w; or remove %s, it will be fetched again", err, dir)
 	}
+	path = pickUnpacked(filepath.Join(dir, "vmlinux"), path)
 	return Kernel{Path: path, Release: release, Origin: OriginDebian, ModulesDir: filepath.Join(dir, "lib", "modules", release)}, nil
 }
 
@@ -75,6 +76,13 @@ func (c *Cache) fetchDebianKernel(ctx context.Context, dir string) error {
 	}
 	if found != release {
 		return fmt.Errorf("package %s holds kernel %s instead of %s", pkg, found, release)
+	}
+	image, err := os.ReadFile(filepath.Join(dir, "vmlinuz"))
+	if err != nil {
+		return err
+	}
+	if err := unpackBzImage(image, filepath.Join(dir, "vmlinux")); err != nil {
+		return err
 	}
 	return writeModulesDep(filepath.Join(dir, filepath.FromSlash(modules)))
 }

@@ -57,7 +57,7 @@ func (c *Cache) Initramfs(ctx context.Context, spec InitramfsSpec) (path string,
 	if err != nil {
 		return "", fmt.Errorf("initramfs: %w", err)
 	}
-	dir, err := c.entry(ctx, "initramfs", key, func(ctx context.Context, dir string) error {
+	dir, err := c.Entry(ctx, "initramfs", key, func(ctx context.Context, dir string) error {
 		progress(ctx, "building the initramfs for kernel %s", spec.Kernel.Release)
 		tree, err := in.tree(ctx)
 		if err != nil {

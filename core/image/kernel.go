@@ -29,7 +29,9 @@ const (
 
 // Kernel is a guest kernel whose header has been checked.
 type Kernel struct {
-	Path    string // absolute path of the bzImage or vmlinux
+	// Path is the absolute path of what to boot: a vmlinux with a PVH entry, or a bzImage where that could not be
+	// unpacked. A bzImage that the user named is unpacked into the cache, so this need not be the path asked for.
+	Path    string
 	Release string // what uname -r says in the guest, "6.1.0-56-cloud-amd64"
 	Origin  string // OriginNamed, OriginOwn, OriginDebian or OriginHost
 	// ModulesDir is the absolute path of lib/modules/<release>, "" where there are no modules: a monolithic kernel.
@@ -58,7 +60,7 @@ func (c *Cache) Kernel(ctx context.Context, req KernelRequest) (Kernel, error) {
 
 func (c *Cache) resolve(ctx context.Context, path string) (Kernel, error) {
 	if path != "" {
-		return c.namedKernel(path)
+		return c.namedKernel(ctx, path)
 	}
 	var missing NoKernelError
 	for _, source := range []func(context.Context) (Kernel, error){c.ownKernel, c.debianKernel, c.hostKernel} {
@@ -98,7 +100,7 @@ type absentError struct {
 func (e *absentError) Error() string { return e.place + ": " + e.err.Error() }
 func (e *absentError) Unwrap() error { return e.err }
 
-func (c *Cache) namedKernel(path string) (Kernel, error) {
+func (c *Cache) namedKernel(ctx context.Context, path string) (Kernel, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("kernel %q: %w", path, err)
@@ -113,7 +115,11 @@ func (c *Cache) namedKernel(path string) (Kernel, error) {
 		filepath.Join(dir, "..", "lib", "modules", release), // a root file system with boot/ and lib/
 		filepath.Join(c.host, "lib", "modules", release),
 	)
-	return Kernel{Path: abs, Release: release, Origin: OriginNamed, ModulesDir: modules}, nil
+	unpacked, err := c.unpackKernel(ctx, abs)
+	if err != nil {
+		return Kernel{}, err
+	}
+	return Kernel{Path: unpacked, Release: release, Origin: OriginNamed, ModulesDir: modules}, nil
 }
 
 // ownKernel finds what guest/kernel/build.sh installed; the layout is written down there.
@@ -131,7 +137,7 @@ func (c *Cache) ownKernel(context.Context) (Kernel, error) {
 }
 
 // hostKernel uses the kernel file and the modules of the machine that we run on.
-func (c *Cache) hostKernel(context.Context) (Kernel, error) {
+func (c *Cache) hostKernel(ctx context.Context) (Kernel, error) {
 	const place = "the host's own kernel"
 	if runtime.GOOS != "linux" {
 		return Kernel{}, &absentError{place, errors.New("the host is not Linux")}
@@ -155,6 +161,9 @@ func (c *Cache) hostKernel(context.Context) (Kernel, error) {
 	}
 	found, err := inspectKernel(path)
 	if err != nil {
+		return Kernel{}, err
+	}
+	if path, err = c.unpackKernel(ctx, path); err != nil {
 		return Kernel{}, err
 	}
 	return Kernel{Path: path, Release: found, Origin: OriginHost, ModulesDir: modules}, nil
