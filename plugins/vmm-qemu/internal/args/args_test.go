@@ -1,0 +1,91 @@
+package args
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+var (
+	tcg   = Host{Arch: "amd64", OS: "linux", Accelerator: "tcg", TSCKHz: 2596000}
+	kvm   = Host{Arch: "amd64", OS: "linux", Accelerator: "kvm", TSCKHz: 2596000}
+	files = Files{QMP: 3, Console: 4, Initrd: 5, Vsock: 6}
+	box   = vmm.Machine{Name: "box", KernelPath: "/k", CommandLine: "debug", CPUs: 2, MemoryBytes: 128<<20 + 1}
+)
+
+func TestEmulatedMachine(t *testing.T) {
+	want := []string{
+		"-name", "guest=box", "-nodefaults", "-no-user-config", "-display", "none", "-S", "-no-reboot",
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		"-M", "microvm,acpi=on,memory-backend=mem", "-object", "memory-backend-memfd,id=mem,share=on,size=135266304",
+		"-m", "135266304B", "-smp", "2", "-accel", "tcg,thread=multi", "-cpu", "max",
+		"-kernel", "/k", "-append", "console=ttyS0 quiet panic=-1 no_timer_check tsc_early_khz=2596000 debug",
+		"-initrd", "/dev/fd/5",
+		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
+		"-chardev", "socket,id=console,fd=4", "-serial", "chardev:console",
+		"-global", "virtio-mmio.force-legacy=false",
+		"-object", "rng-builtin,id=rng", "-device", "virtio-rng-device,rng=rng",
+		"-chardev", "socket,id=vsock,fd=6", "-device", "vhost-user-vsock-device,chardev=vsock",
+	}
+	if diff := cmp.Diff(want, Build(box, tcg, files)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHardwareMachineKeepsItsOwnClock(t *testing.T) {
+	line := strings.Join(Build(box, kvm, files), " ")
+	for _, want := range []string{"-accel kvm", "-cpu host"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is missing in %s", want, line)
+		}
+	}
+	if strings.Contains(line, "tsc_early_khz") {
+		t.Error("a clock figure for emulation is on the command line")
+	}
+}
+
+func TestAbsentFilesLeaveNoTrace(t *testing.T) {
+	line := strings.Join(Build(box, tcg, Files{QMP: 3, Console: 4}), " ")
+	for _, unwanted := range []string{"-initrd", "vsock", "-blockdev", "fd=0"} {
+		if strings.Contains(line, unwanted) {
+			t.Errorf("%q is in %s", unwanted, line)
+		}
+	}
+}
+
+func TestOtherSystems(t *testing.T) {
+	line := strings.Join(Build(box, Host{Arch: "arm64", OS: "darwin", Accelerator: "hvf"}, files), " ")
+	for _, want := range []string{"-M virt,acpi=on", "memory-backend-shm", "-accel hvf", "console=ttyAMA0"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%q is missing in %s", want, line)
+		}
+	}
+	if strings.Contains(line, "-sandbox") {
+		t.Error("seccomp asked for on a system without it")
+	}
+}
+
+func TestDiskPathIsOnlyData(t *testing.T) {
+	m := box
+	m.Disks = []vmm.Disk{{ID: "root", Path: `/tmp/a,driver=host_device",x="`, ReadOnly: true}}
+	line := Build(m, tcg, files)
+	at := slices.Index(line, "-blockdev")
+	var got struct {
+		ReadOnly bool `json:"read-only"`
+		File     struct{ Filename string }
+	}
+	if err := json.Unmarshal([]byte(line[at+1]), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.File.Filename != m.Disks[0].Path || !got.ReadOnly {
+		t.Errorf("the disk became %+v", got)
+	}
+	if !strings.Contains(line[at+3], `"serial":"root"`) {
+		t.Errorf("device %s has no serial", line[at+3])
+	}
+}

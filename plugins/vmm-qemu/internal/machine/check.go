@@ -1,0 +1,171 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+// Bounds of a machine.
+const (
+	MaxCPUs        = 64 // what our own kernel is built for
+	MaxDisks       = 5  // QEMU's microvm has eight virtio slots; vsock and rng take two, and one is kept
+	MinMemory      = 64 << 20
+	maxCommandLine = 1536 // x86 kernels take 2047 bytes, of which ours need some
+	maxSocketPath  = 107  // struct sockaddr_un, less the final zero
+)
+
+// longestSuffix is what a socket of the vsock device may have behind its path.
+const longestSuffix = "_4294967295"
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,20}$`)
+)
+
+// Check returns the first thing that is wrong with m, of kind errdef.ErrInvalid, errdef.ErrNotFound or
+// errdef.ErrUnsupported.
+func Check(m vmm.Machine) error {
+	for _, check := range []func(vmm.Machine) error{
+		checkName, checkCPUs, checkWires, checkCommandLine, checkKernel, checkDisks, checkMemory,
+	} {
+		if err := check(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) *errdef.Error {
+	return errdef.New(errdef.ErrInvalid, format, args...)
+}
+
+func checkName(m vmm.Machine) error {
+	if !namePattern.MatchString(m.Name) {
+		return invalid("machine name %q: want 1 to 63 characters of a-z, 0-9 and hyphens between them", m.Name)
+	}
+	return nil
+}
+
+func checkCPUs(m vmm.Machine) error {
+	if m.CPUs < 1 || m.CPUs > MaxCPUs {
+		return invalid("cpus = %d: a machine has between 1 and %d", m.CPUs, MaxCPUs)
+	}
+	return nil
+}
+
+func checkWires(m vmm.Machine) error {
+	if len(m.Links) > 0 {
+		return errdef.New(errdef.ErrUnsupported, "the qemu backend has no %s devices over links", m.Links[0].Kind)
+	}
+	if m.Vsock == nil {
+		return nil
+	}
+	if m.Vsock.GuestCID < 3 || m.Vsock.GuestCID == 1<<32-1 {
+		return invalid("guest CID %d: 0 to 2 and 4294967295 have meanings of their own", m.Vsock.GuestCID)
+	}
+	path := m.Vsock.SocketPath
+	if room := maxSocketPath - len(longestSuffix); len(path) > room {
+		return invalid("socket path %s has %d bytes: a socket's path has at most %d, and port suffixes need %d of them",
+			path, len(path), maxSocketPath, len(longestSuffix)).
+			WithRemedy("use a shorter directory for sockets: set XDG_RUNTIME_DIR or TMPDIR to one with at most %d bytes", room-40)
+	}
+	if !strings.HasPrefix(path, "/") {
+		return invalid("socket path %q is not absolute", path)
+	}
+	return nil
+}
+
+// checkCommandLine keeps the line one line: QEMU hands it to the kernel as it is.
+func checkCommandLine(m vmm.Machine) error {
+	if len(m.CommandLine) > maxCommandLine {
+		return invalid("the kernel's command line has %d bytes, at most %d are allowed", len(m.CommandLine), maxCommandLine)
+	}
+	for _, r := range m.CommandLine {
+		if r < ' ' || r == 0x7f {
+			return invalid("the kernel's command line holds the control character %q", r)
+		}
+	}
+	return nil
+}
+
+func checkDisks(m vmm.Machine) error {
+	if len(m.Disks) > MaxDisks {
+		return invalid("%d disks: at most %d are possible", len(m.Disks), MaxDisks)
+	}
+	seen := map[string]bool{}
+	for _, d := range m.Disks {
+		if !idPattern.MatchString(d.ID) {
+			return invalid("disk id %q: want 1 to 20 letters, digits, dots, underscores or hyphens", d.ID)
+		}
+		if seen[d.ID] {
+			return invalid("disk id %q is used twice", d.ID)
+		}
+		seen[d.ID] = true
+		if err := checkDisk(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDisk(d vmm.Disk) error {
+	flag := os.O_RDWR
+	if d.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := os.OpenFile(d.Path, flag, 0)
+	if err != nil {
+		return fileError("disk "+d.ID, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fileError("disk "+d.ID, err)
+	}
+	if info.Mode().IsRegular() && info.Size() == 0 {
+		return invalid("disk %s: %s is empty", d.ID, d.Path)
+	}
+	if !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0 {
+		return invalid("disk %s: %s is neither a file nor a device", d.ID, d.Path)
+	}
+	return nil
+}
+
+// checkMemory demands room for the initramfs, which is there twice while it is unpacked, and may fill half of the memory
+// only; a kernel that lacks it drops files without a word.
+func checkMemory(m vmm.Machine) error {
+	var initrd uint64
+	for i, s := range m.Initrd {
+		size, err := segmentSize(s)
+		if err != nil {
+			return fileError(fmt.Sprintf("initrd segment %d", i), err)
+		}
+		initrd += size
+	}
+	if need := MinMemory + 2*initrd; m.MemoryBytes < need {
+		return invalid("memory = %s is too small: kernel and initramfs need %s", mib(m.MemoryBytes), mib(need+1<<20-1)).
+			WithRemedy("give the sandbox more memory")
+	}
+	return nil
+}
+
+func segmentSize(s vmm.Segment) (uint64, error) {
+	if s.Path == "" {
+		return uint64(len(s.Content)), nil
+	}
+	info, err := os.Stat(s.Path)
+	if err != nil {
+		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, invalid("%s is not a regular file", s.Path)
+	}
+	return uint64(info.Size()), nil
+}
+
+func mib(bytes uint64) string { return fmt.Sprintf("%d MiB", bytes>>20) }
