@@ -29,6 +29,7 @@ type Requirement struct {
 	Version    string // constraint such as ">= 1.2, < 2"; empty means any
 	SHA256     string // hex; empty means not pinned
 	Source     string // path of the binary; empty means discovery
+	Dev        bool   // Source is under development: no version, hash or lock file applies
 }
 
 // Secret is a value that must never be shown.
@@ -80,6 +81,7 @@ type Sandbox struct {
 	Backend      string
 	Image        string   // ImageBase, or the path of a raw disk with a root file system
 	Main         []string // main process; empty means the image's entrypoint
+	Args         []string // arguments for the image's entrypoint; only without Main
 	Kernel       string   // path; empty means resolved
 	Initrd       string   // path; empty means built
 	CPUs         int
@@ -92,7 +94,8 @@ type Sandbox struct {
 	Limits       Limits
 	Network      *Block // nil means no network at all
 	Mounts       []Mount
-	Settings     *Block // settings of the backend's plugin; nil means none
+	Settings     *Block   // settings of the backend's plugin; nil means none
+	Exposed      []string // addresses of the secrets that may enter the guest in clear, such as secret.token
 }
 
 // Limits bounds each command of a sandbox. Zero means unlimited.
