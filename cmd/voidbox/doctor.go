@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voidbox-run/voidbox/cmd/voidbox/internal/doctor"
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/internal/kvmhost"
+)
+
+func (c *cli) doctorCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check what this machine can do, and how to mend what it cannot",
+		Long: "doctor looks at KVM, QEMU, the guest kernel, the cache and the plugins. It changes nothing. It exits with 3 when VMs\n" +
+			"cannot run on this machine.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			machine, err := c.machine()
+			if err != nil {
+				return failWith(exitMachine, err)
+			}
+			findings := doctor.Examine(cmd.Context(), machine)
+			if err := c.printFindings(findings, asJSON); err != nil {
+				return err
+			}
+			if !doctor.Healthy(findings) {
+				return failShown(exitMachine)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// machine is the one that this process runs on.
+func (c *cli) machine() (doctor.Machine, error) {
+	images, err := image.OpenCache("")
+	if err != nil {
+		return doctor.Machine{}, err
+	}
+	return doctor.Machine{
+		KVM:      func() error { return kvmhost.Local().Check() },
+		LookPath: exec.LookPath,
+		QEMU:     doctor.QEMUVersion,
+		Kernel:   func(ctx context.Context) (string, error) { return cachedKernel(images) },
+		CacheDir: images.Dir(),
+		Writable: writable,
+		FreeDisk: doctor.FreeDisk,
+		Plugins:  c.installedPlugins,
+	}, nil
+}
+
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
+}
+
+func (c *cli) installedPlugins(ctx context.Context) ([]doctor.Plugin, error) {
+	host, err := c.pluginHost()
+	if err != nil {
+		return nil, err
+	}
+	defer host.Close(ctx)
+	var plugins []doctor.Plugin
+	for _, p := range host.List(ctx) {
+		plugins = append(plugins, doctor.Plugin{Kind: string(p.Kind), Name: p.Name, Version: p.Description.Version, Path: p.Path, Err: p.Err})
+	}
+	return plugins, nil
+}
+
+func (c *cli) printFindings(findings []doctor.Finding, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(c.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(map[string]any{"healthy": doctor.Healthy(findings), "findings": findings})
+	}
+	marks := map[doctor.Status]string{doctor.OK: "✓", doctor.Warn: "!", doctor.Fail: "✗"}
+	for _, f := range findings {
+		fmt.Fprintf(c.stdout, "%s %s: %s\n", marks[f.Status], f.Check, f.Detail)
+		if f.Fix != "" {
+			fmt.Fprintf(c.stdout, "    %s\n", f.Fix)
+		}
+	}
+	return nil
+}
