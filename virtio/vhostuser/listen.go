@@ -1,0 +1,77 @@
+package vhostuser
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener waits for one front end.
+type Listener struct {
+	l *net.UnixListener
+}
+
+// Listen creates a unix socket of mode 0600 at path, which must not exist; keep it in a private directory.
+func Listen(path string) (*Listener, error) {
+	cfg := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		// The socket file takes its mode from the socket, so that it never is open to others.
+		if cerr := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	l, err := cfg.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("vhost-user socket: %w", err)
+	}
+	return &Listener{l: l.(*net.UnixListener)}, nil
+}
+
+// Accept returns the first connection and removes the socket. A connection of another user is an error.
+func (l *Listener) Accept(ctx context.Context) (*net.UnixConn, error) {
+	defer l.l.Close()
+	stop := context.AfterFunc(ctx, func() { _ = l.l.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	conn, err := l.l.AcceptUnix()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("vhost-user socket: %w", err)
+	}
+	if err := checkPeer(conn, os.Getuid()); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Close removes the socket and ends Accept.
+func (l *Listener) Close() error { return l.l.Close() }
+
+func checkPeer(conn *net.UnixConn, uid int) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("vhost-user peer: %w", err)
+	}
+	var cred *unix.Ucred
+	cerr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("vhost-user peer: %w", err)
+	}
+	if int(cred.Uid) != uid {
+		return fmt.Errorf("vhost-user peer is user %d, only user %d may connect", cred.Uid, uid)
+	}
+	return nil
+}
