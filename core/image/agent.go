@@ -2,7 +2,9 @@ package image
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -42,8 +44,12 @@ func findAgent(path string) (string, error) {
 // checkStatic accepts a static ELF executable for x86-64.
 func checkStatic(path string) error {
 	f, err := elf.Open(path)
+	var missing *fs.PathError
+	if errors.As(err, &missing) {
+		return missing.Err
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("not a program (%w)", err)
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 || f.Class != elf.ELFCLASS64 {

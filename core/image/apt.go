@@ -82,7 +82,8 @@ func (a *apt) withLists(ctx context.Context, try func(options []string) error) e
 
 // run executes an apt tool in dir. Its error carries what the tool said.
 func (a *apt) run(ctx context.Context, dir, name string, args []string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	// Apt would try three times, with growing pauses, before it says that there is no network.
+	cmd := exec.CommandContext(ctx, name, append([]string{"-o", "Acquire::Retries=1"}, args...)...)
 	cmd.Dir, cmd.Env = dir, toolEnv()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
