@@ -1,0 +1,9 @@
+// Package skill turns the skills of a plan into directories inside a sandbox, as the Agent Skills convention has them: a
+// directory with a SKILL.md, whose front matter says what it is called and what it is good for.
+//
+// The real directories stand in $HOME/.agents/skills, and $HOME/.claude/skills is a link to it: every agent program that
+// knows skills looks in one of the two. Nothing is put into the workspace.
+//
+// The kinds file and inline are built in. A file skill is a Markdown file of the host, or a directory with a SKILL.md and
+// whatever else it needs; an inline skill is text in the plan itself.
+package skill
