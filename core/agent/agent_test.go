@@ -330,7 +330,9 @@ func TestBudgetInDollarsNeedsAPrice(t *testing.T) {
 func TestErrorsSayWhoFailed(t *testing.T) {
 	boom := errdef.New(errdef.ErrUnavailable, "gone")
 	t.Run("model", func(t *testing.T) {
-		b := newBench(t, &testllm.LLM{Turn: func(context.Context, llm.Request, func(llm.Progress) error) (llm.Turn, error) { return llm.Turn{}, boom }})
+		b := newBench(t, &testllm.LLM{Turn: func(context.Context, llm.Request, func(llm.Progress) error) (llm.Turn, error) {
+			return llm.Turn{}, boom
+		}})
 		_, err := b.run(t.Context())
 		var model *ModelError
 		if !errors.As(err, &model) || !errors.Is(err, errdef.ErrUnavailable) {
@@ -381,16 +383,6 @@ func TestSkillsAreProvisionedAndListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.skills = skills
-	// The link is made by a command, which on this sandbox sees the host's paths.
-	b.sandbox.Fail = func(method string) error {
-		if method == "Exec" {
-			if err := os.MkdirAll(b.sandbox.Host("/home/agent/.claude"), 0o755); err != nil {
-				return err
-			}
-			os.Symlink("../.agents/skills", b.sandbox.Host("/home/agent/.claude/skills"))
-		}
-		return nil
-	}
 	b.succeed()
 	if got := b.results()[0].Content; !strings.Contains(got, "description: Hacker News") || !strings.Contains(got, "Use the API.") {
 		t.Errorf("the skill reads %q", got)

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -34,7 +36,7 @@ type Sandbox struct {
 func New(t testing.TB) *Sandbox {
 	t.Helper()
 	s := &Sandbox{Root: t.TempDir()}
-	if err := os.MkdirAll(s.Host("/home/agent"), 0o755); err != nil {
+	if err := os.MkdirAll(s.Host(home), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -57,7 +59,10 @@ func (s *Sandbox) check(method string) error {
 	return s.Fail(method)
 }
 
-// Exec runs a command of the host in the sandbox's directory. A path of the sandbox in HOME is translated, others are not.
+// home is the sandbox's only home directory.
+const home = "/home/agent"
+
+// Exec runs a command of the host in the sandbox's directory. Arguments below the home directory are translated.
 func (s *Sandbox) Exec(ctx context.Context, cmd sandbox.Command, stdio sandbox.IO) (sandbox.Exit, error) {
 	if err := s.check("Exec"); err != nil {
 		return sandbox.Exit{}, err
@@ -67,9 +72,15 @@ func (s *Sandbox) Exec(ctx context.Context, cmd sandbox.Command, stdio sandbox.I
 		runCtx, cancel = context.WithTimeout(ctx, cmd.Timeout)
 	}
 	defer cancel()
-	c := exec.CommandContext(runCtx, cmd.Args[0], cmd.Args[1:]...)
+	args := slices.Clone(cmd.Args)
+	for i, arg := range args {
+		if strings.HasPrefix(arg, home) {
+			args[i] = s.Host(arg)
+		}
+	}
+	c := exec.CommandContext(runCtx, args[0], args[1:]...)
 	c.Dir = s.Host(cmd.Dir)
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Host("/home/agent"), "ROOT=" + s.Root}
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Host(home), "ROOT=" + s.Root}
 	for k, v := range cmd.Env {
 		c.Env = append(c.Env, k+"="+v)
 	}
@@ -175,7 +186,7 @@ func (s *Sandbox) Info(context.Context) (sandbox.Info, error) {
 	if err := s.check("Info"); err != nil {
 		return sandbox.Info{}, err
 	}
-	return sandbox.Info{Hostname: "test", Kernel: "test", Architecture: "x86_64", User: "agent", Home: "/home/agent", WorkingDir: "/home/agent"}, nil
+	return sandbox.Info{Hostname: "test", Kernel: "test", Architecture: "x86_64", User: "agent", Home: home, WorkingDir: home}, nil
 }
 
 // Metrics is not supported.
