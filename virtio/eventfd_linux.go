@@ -48,7 +48,8 @@ func OpenEventFD(fd int) (*EventFD, error) {
 	return &EventFD{file: f, raw: raw}, nil
 }
 
-// File returns the descriptor, to be handed to a peer. EventFD keeps owning it.
+// File returns the descriptor, which EventFD keeps owning. Reach its number through SyscallConn: os.File.Fd may
+// make it blocking.
 func (e *EventFD) File() *os.File { return e.file }
 
 // Signal adds one. It does not block: a counter that is full has been signalled anyway.
