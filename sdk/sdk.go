@@ -55,6 +55,9 @@ type contract struct {
 func (p Plugin) contracts() []contract {
 	return []contract{
 		{base.KindLLM, p.LLM != nil, func(s grpc.ServiceRegistrar) { llm.Register(s, p.LLM) }},
+		{base.KindNetwork, p.Network != nil, func(s grpc.ServiceRegistrar) { network.Register(s, p.Network) }},
+		{base.KindShare, p.Share != nil, func(s grpc.ServiceRegistrar) { share.Register(s, p.Share) }},
+		{base.KindSkill, p.Skill != nil, func(s grpc.ServiceRegistrar) { skill.Register(s, p.Skill) }},
 		{base.KindVMM, p.VMM != nil, func(s grpc.ServiceRegistrar) { vmm.Register(s, p.VMM) }},
 	}
 }
