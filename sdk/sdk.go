@@ -56,6 +56,7 @@ func (p Plugin) contracts() []contract {
 	return []contract{
 		{base.KindLLM, p.LLM != nil, func(s grpc.ServiceRegistrar) { llm.Register(s, p.LLM) }},
 		{base.KindNetwork, p.Network != nil, func(s grpc.ServiceRegistrar) { network.Register(s, p.Network) }},
+		{base.KindSandbox, p.Sandbox != nil, func(s grpc.ServiceRegistrar) { sandbox.RegisterProvider(s, p.Sandbox) }},
 		{base.KindShare, p.Share != nil, func(s grpc.ServiceRegistrar) { share.Register(s, p.Share) }},
 		{base.KindSkill, p.Skill != nil, func(s grpc.ServiceRegistrar) { skill.Register(s, p.Skill) }},
 		{base.KindVMM, p.VMM != nil, func(s grpc.ServiceRegistrar) { vmm.Register(s, p.VMM) }},

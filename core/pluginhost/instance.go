@@ -16,6 +16,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
 	"github.com/voidbox-run/voidbox/sdk/network"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/share"
 	"github.com/voidbox-run/voidbox/sdk/skill"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
@@ -53,6 +54,9 @@ func (i *Instance) LLM() llm.LLM { return llm.NewClient(i.conn) }
 
 // Network returns the client of a network plugin.
 func (i *Instance) Network() network.Network { return network.NewClient(i.conn) }
+
+// Sandbox returns the client of a sandbox plugin.
+func (i *Instance) Sandbox() sandbox.Provider { return sandbox.NewProvider(i.conn) }
 
 // Share returns the client of a share plugin.
 func (i *Instance) Share() share.Share { return share.NewClient(i.conn) }

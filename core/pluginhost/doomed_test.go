@@ -1,0 +1,5 @@
+package pluginhost
+
+const hostProgram = "doomed-host"
+
+func runDoomedHost() {}
