@@ -1,0 +1,68 @@
+// Package serve puts the sandbox contract on a listener: the vsock device in a machine, a unix socket in tests.
+//
+// Whatever connects is hostile until it has shown the token: frames that make no sense end their connection, a handshake
+// has a time limit, calls and messages are bounded, and a call that panics is an error of that call.
+package serve
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
+)
+
+// handshake bounds the time until a connection speaks HTTP/2.
+const handshake = 10 * time.Second
+
+// NewServer makes a server that lets calls with token through to s. There is no keepalive: a paused machine must find its
+// connections alive when it wakes.
+func NewServer(token []byte, s sandbox.Sandbox, log *slog.Logger) *grpc.Server {
+	guard := guard{log}
+	server := grpc.NewServer(append(sandbox.ServerOptions(),
+		grpc.SharedWriteBuffer(true),
+		grpc.ConnectionTimeout(handshake),
+		grpc.UnaryInterceptor(guard.unary),
+		grpc.StreamInterceptor(guard.stream),
+	)...)
+	sandbox.Register(server, Resolve(token, s))
+	return server
+}
+
+// Resolve compares tokens in a time that does not depend on where they differ.
+func Resolve(token []byte, s sandbox.Sandbox) func([]byte) (sandbox.Sandbox, error) {
+	return func(shown []byte) (sandbox.Sandbox, error) {
+		if subtle.ConstantTimeCompare(shown, token) != 1 {
+			return nil, errdef.New(errdef.ErrUnauthenticated, "the token is not this sandbox's")
+		}
+		return s, nil
+	}
+}
+
+// guard keeps a panic in one call from ending the machine.
+type guard struct{ log *slog.Logger }
+
+func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
+	defer g.recover(info.FullMethod, &err)
+	return next(ctx, req)
+}
+
+func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer g.recover(info.FullMethod, &err)
+	return next(srv, ss)
+}
+
+func (g guard) recover(method string, err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	g.log.Error("a call panicked", "method", method, "panic", r, "stack", string(debug.Stack()))
+	*err = errdef.ToStatus(fmt.Errorf("the guest agent panicked in %s: %v", method, r))
+}

@@ -1,0 +1,175 @@
+package startup
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/guest/agent/internal/agent"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/announce"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/cgroup"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/console"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/machine"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/network"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/proc"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/serve"
+	"github.com/voidbox-run/voidbox/sdk/boot"
+)
+
+// Machine boots the machine, serves until it is shut down, and ends it. It returns only if the kernel refuses to.
+func Machine(version string) error {
+	tune()
+	out := console.New(consoleFile())
+	starter := starter{version: version, log: out.Logger(), stages: announce.New(out.Line)}
+	if err := starter.run(); err != nil {
+		starter.stages.Fail(err)
+	}
+	out.Close()
+	return machine.PowerOff()
+}
+
+// consoleFile is standard error, which the kernel opens on the console where the initramfs has one.
+func consoleFile() *os.File {
+	var st unix.Stat_t
+	if unix.Fstat(2, &st) == nil {
+		return os.Stderr
+	}
+	_ = machine.MountKernel("/")
+	f, err := os.OpenFile("/dev/console", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return os.Stderr
+	}
+	return f
+}
+
+type starter struct {
+	version  string
+	log      *slog.Logger
+	stages   *announce.Announcer
+	config   *boot.Config
+	listener net.Listener
+}
+
+func (s *starter) run() error {
+	steps := []struct {
+		stage boot.Stage
+		do    func() error
+	}{
+		{boot.StageStart, s.readConfig},
+		{boot.StageModules, s.modules},
+		{boot.StageMounts, s.mounts},
+		{boot.StageNetwork, s.network},
+	}
+	for _, step := range steps {
+		s.stages.Enter(step.stage)
+		if err := step.do(); err != nil {
+			return err
+		}
+	}
+	return s.serve()
+}
+
+// readConfig reads and unlinks the configuration, before anything is mounted over it.
+func (s *starter) readConfig() error {
+	var err error
+	s.config, err = ReadConfig(boot.Path)
+	if removed := os.Remove(boot.Path); err == nil && removed != nil {
+		err = fmt.Errorf("unlink the boot configuration: %w", removed)
+	}
+	return err
+}
+
+// modules ends with the agent's port bound and the host on the line.
+func (s *starter) modules() error {
+	if err := machine.MountKernel("/"); err != nil {
+		return err
+	}
+	failed := machine.LoadModules(machine.ModulesList)
+	s.warn("some kernel modules are missing", failed)
+	var err error
+	if s.listener, err = serve.ListenVsock(s.log); err != nil {
+		if failed != nil {
+			err = fmt.Errorf("%w (modules that failed: %w)", err, failed)
+		}
+		return err
+	}
+	if s.config.AnnouncePort == 0 {
+		return nil
+	}
+	conn, err := serve.DialHost(s.config.AnnouncePort)
+	if err != nil {
+		s.warn("the host does not take the announcement", err)
+		return nil
+	}
+	s.stages.Connect(conn)
+	return nil
+}
+
+func (s *starter) mounts() error {
+	s.warn("entropy", machine.AddEntropy(s.config.Seed))
+	s.warn("clock", machine.SetClock(s.config.ClockUnixNano))
+	s.warn("reset key", machine.DisableReset())
+	s.warn("open files", machine.SetOpenFiles())
+	s.warn("sysctl", machine.SetSysctls())
+	if err := machine.SwitchRoot(s.config.Root); err != nil {
+		return err
+	}
+	if err := machine.MountWork("/", s.config.Root); err != nil {
+		return err
+	}
+	if err := machine.MountAll(s.config.Mounts); err != nil {
+		return err
+	}
+	s.warn("home", machine.MakeHome(s.config.User, s.config.Dir))
+	return nil
+}
+
+func (s *starter) network() error {
+	if err := machine.SetHostname(s.config.Hostname); err != nil {
+		return err
+	}
+	s.warn("hosts", machine.WriteHosts(s.config.Hostname))
+	return network.Configure(s.config.Network, "")
+}
+
+// serve starts the main process and serves until the shutdown is done.
+func (s *starter) serve() error {
+	table := proc.NewTable()
+	defer table.Close()
+	a, err := agent.New(agent.Parts{Config: s.config, Version: s.version, Table: table, Tree: s.cgroups(), Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.stages.Enter(boot.StageMain)
+	if err := a.StartMain(); err != nil {
+		return err
+	}
+	server := newServer(s.config.Token, a, s.log, s.listener)
+	s.stages.Ready(s.version)
+	err = server.until(a.Ended())
+	a.Close()
+	return err
+}
+
+// cgroups makes the tree. A kernel without is served without.
+func (s *starter) cgroups() *cgroup.Tree {
+	bounds, err := machine.WorkBounds(s.config.MaxProcesses)
+	if err != nil {
+		s.warn("bounds", err)
+	}
+	tree, err := cgroup.Open(machine.CgroupRoot, bounds)
+	if err != nil {
+		s.warn("commands are not kept apart", err)
+		return nil
+	}
+	return tree
+}
+
+func (s *starter) warn(what string, err error) {
+	if err != nil {
+		s.log.Warn(what, "error", err)
+	}
+}
