@@ -2,36 +2,13 @@ package agent
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/voidbox-run/voidbox/core/event"
 )
 
-// escapeSequence matches what a terminal would act upon: CSI, OSC and two-byte sequences.
-var escapeSequence = regexp.MustCompile("\x1b(?:\\[[0-9:;<=>?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[@-Z\\\\^_])")
-
-// clean makes text of strangers fit for models, terminals and JSON: valid UTF-8, no escape sequences, no control characters
-// but newline and tab.
-func clean(s string) string {
-	dirty := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
-	if utf8.ValidString(s) && strings.IndexFunc(s, dirty) < 0 {
-		return s
-	}
-	s = escapeSequence.ReplaceAllString(s, "")
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\r':
-			return '\n'
-		case dirty(r):
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return event.Clean(s) }
 
 // prefix returns at most n bytes of the beginning of s, and suffix of its end; neither cuts a rune.
 func prefix(s string, n int) string {

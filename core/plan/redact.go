@@ -9,7 +9,10 @@ import (
 const Redacted = "(sensitive)"
 
 // Redactor replaces secrets in text. The zero value changes nothing.
-type Redactor struct{ replacer *strings.Replacer }
+type Redactor struct {
+	replacer *strings.Replacer
+	secrets  []string
+}
 
 // shortestSecret is the length from which a secret is looked for in text: shorter ones would turn ordinary words into noise.
 const shortestSecret = 4
@@ -30,7 +33,7 @@ func NewRedactor(secrets []Secret) Redactor {
 	for _, v := range values {
 		pairs = append(pairs, v, Redacted)
 	}
-	return Redactor{replacer: strings.NewReplacer(pairs...)}
+	return Redactor{replacer: strings.NewReplacer(pairs...), secrets: values}
 }
 
 // String returns text without secrets.
@@ -39,4 +42,18 @@ func (r Redactor) String(text string) string {
 		return text
 	}
 	return r.replacer.Replace(text)
+}
+
+// Open returns the length of the longest end of text that may be the beginning of a secret, so that a text that arrives in pieces
+// can be held back until it is known.
+func (r Redactor) Open(text string) int {
+	longest := 0
+	for _, secret := range r.secrets {
+		for n := min(len(secret)-1, len(text)); n > longest; n-- {
+			if strings.HasSuffix(text, secret[:n]) {
+				longest = n
+			}
+		}
+	}
+	return longest
 }

@@ -1,0 +1,157 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
+)
+
+// A backend is what a sandbox is made of.
+type backend struct {
+	kind base.Kind // vmm or sandbox
+	name string    // of the plugin
+}
+
+// Names of the VMM plugins that auto chooses from.
+const (
+	vmmKVM  = "kvm"
+	vmmQEMU = "qemu"
+)
+
+// chooseBackend resolves the backend of a sandbox. Auto is KVM where that is usable, else QEMU; it is never anything else,
+// since who asks for isolation must not get a mock in silence.
+func (r *Run) chooseBackend(ctx context.Context, s *plan.Sandbox) (backend, error) {
+	if s.Backend != "" && s.Backend != plan.BackendAuto {
+		return r.namedBackend(ctx, s.Backend)
+	}
+	noKVM := r.cfg.KVM()
+	if noKVM == nil {
+		if noKVM = r.cfg.Host.Find(ctx, base.KindVMM, vmmKVM); noKVM == nil {
+			return backend{base.KindVMM, vmmKVM}, nil
+		}
+	}
+	noQEMU := r.cfg.Host.Find(ctx, base.KindVMM, vmmQEMU)
+	if noQEMU == nil {
+		return backend{base.KindVMM, vmmQEMU}, nil
+	}
+	err := errdef.New(errdef.ErrUnavailable, "sandbox %s: no backend can be used here: kvm: %v; qemu: %v", s.Name, noKVM, noQEMU).
+		WithReason("no_backend").WithRemedy("run `voidbox doctor`, which says what is missing and how to mend it")
+	return backend{}, &MachineError{Err: err}
+}
+
+func (r *Run) namedBackend(ctx context.Context, name string) (backend, error) {
+	notVMM := r.cfg.Host.Find(ctx, base.KindVMM, name)
+	if notVMM == nil {
+		return backend{base.KindVMM, name}, nil
+	}
+	notSandbox := r.cfg.Host.Find(ctx, base.KindSandbox, name)
+	if notSandbox == nil {
+		return backend{base.KindSandbox, name}, nil
+	}
+	// The one that is there, but cannot be used, has more to say than the one that is missing.
+	err := sorted(notVMM)
+	var e *errdef.Error
+	if errors.As(notVMM, &e) && e.Reason == pluginhost.ReasonNotFound {
+		err = sorted(notSandbox)
+	}
+	return backend{}, fmt.Errorf("backend %s: %w", name, err)
+}
+
+// checkSandbox finds what a sandbox asks for and cannot get.
+func (r *Run) checkSandbox(s *plan.Sandbox) error {
+	b, err := r.chooseBackend(r.ctx, s)
+	if err != nil {
+		return err
+	}
+	if b.kind == base.KindSandbox {
+		return nil
+	}
+	switch {
+	case s.Network != nil:
+		err = errdef.New(errdef.ErrUnsupported, "sandbox %s: networks are not supported yet on backend %s", s.Name, b.name).
+			WithRemedy("take the network block out")
+	case len(s.Mounts) > 0:
+		err = errdef.New(errdef.ErrUnsupported, "sandbox %s: mounts are not supported yet on backend %s", s.Name, b.name).
+			WithRemedy("take the mount blocks out")
+	default:
+		return nil
+	}
+	return &ConfigError{Err: err}
+}
+
+// environment is a sandbox with what it stands on.
+type environment struct {
+	sandbox.Sandbox
+	backend     backend
+	accelerator string
+	// close ends the sandbox and everything below it. It must be called once.
+	close func(ctx context.Context) error
+}
+
+// build makes the sandbox of a stage.
+func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope) (*environment, error) {
+	start := time.Now()
+	b, err := r.chooseBackend(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	progress := func(step string) {
+		events.Emit(event.SandboxProgress{Sandbox: spec.Name, Step: event.Clean(step)})
+	}
+	build := r.buildVM
+	if b.kind == base.KindSandbox {
+		build = r.buildPlugin
+	}
+	progress(fmt.Sprintf("starting on %s", b.name))
+	env, err := build(ctx, spec, b, progress)
+	if err != nil {
+		return nil, err
+	}
+	info, err := env.Info(ctx)
+	if err != nil {
+		r.cleanUp(env.close)
+		return nil, fmt.Errorf("look at the new sandbox: %w", err)
+	}
+	events.Emit(event.SandboxReady{
+		Sandbox: spec.Name, Backend: b.name, Accelerator: env.accelerator, Kernel: event.Clean(info.Kernel), Took: time.Since(start),
+	})
+	return env, nil
+}
+
+// buildPlugin makes a sandbox without a VM.
+func (r *Run) buildPlugin(ctx context.Context, spec *plan.Sandbox, b backend, _ func(string)) (*environment, error) {
+	key := struct{ name, settings string }{b.name, string(settings(spec))}
+	plugin, err := r.crew.shared(r.ctx, ctx, key, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
+	if err != nil {
+		return nil, err
+	}
+	provider := plugin.Sandbox()
+	id, sb, err := provider.Create(ctx, sandbox.Spec{
+		Name: spec.Name, Hostname: spec.Hostname, CPUs: spec.CPUs, MemoryBytes: spec.MemoryBytes, Env: spec.Env, Main: spec.Main,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create sandbox %s: %w", spec.Name, err)
+	}
+	return &environment{Sandbox: sb, backend: b, close: func(ctx context.Context) error {
+		if err := provider.Destroy(ctx, id); err != nil && plugin.Err() == nil {
+			return fmt.Errorf("destroy sandbox %s: %w", spec.Name, err)
+		}
+		return nil
+	}}, nil
+}
+
+func settings(spec *plan.Sandbox) json.RawMessage {
+	if spec.Settings == nil {
+		return nil
+	}
+	return spec.Settings.Config
+}

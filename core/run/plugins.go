@@ -1,0 +1,156 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/llm"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+// Host starts plugins. Plugins makes one of a pluginhost.Host.
+type Host interface {
+	// Start starts a plugin of its own for the request and configures it.
+	Start(ctx context.Context, req pluginhost.Request) (Plugin, error)
+	// Find says that a plugin is there and may be used.
+	Find(ctx context.Context, kind base.Kind, name string) error
+}
+
+// Plugin is one plugin process. pluginhost.Instance implements it.
+type Plugin interface {
+	LLM() llm.LLM
+	Sandbox() sandbox.Provider
+	VMM() vmm.VMM
+	RuntimeDir() string
+	Exited() <-chan struct{}
+	Err() error
+	Close(ctx context.Context) error
+}
+
+// Plugins is the Host of a plugin host.
+func Plugins(h *pluginhost.Host) Host { return processes{h} }
+
+type processes struct{ host *pluginhost.Host }
+
+func (p processes) Start(ctx context.Context, req pluginhost.Request) (Plugin, error) {
+	inst, err := p.host.Start(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return inst, nil
+}
+
+func (p processes) Find(ctx context.Context, kind base.Kind, name string) error {
+	_, err := p.host.Describe(ctx, kind, name)
+	return err
+}
+
+// A crew is the plugins of a run. It starts each at most once for a key, watches them all, and closes them in reverse order.
+type crew struct {
+	host Host
+	died func(error) // told of the first plugin that dies
+
+	mu      sync.Mutex
+	members map[any]*member
+	opened  []*member // in the order in which they came up
+	closed  chan struct{}
+	watches sync.WaitGroup
+}
+
+// member is a plugin that is being started, or has been.
+type member struct {
+	name   string
+	done   chan struct{} // closed when plugin or err is set
+	plugin Plugin
+	err    error
+}
+
+func newCrew(h Host, died func(error)) *crew {
+	return &crew{host: h, died: died, members: map[any]*member{}, closed: make(chan struct{})}
+}
+
+// shared returns the plugin of a key, and starts it if nobody has. Its start belongs to the run, whose context is ctx; waiting
+// for it ends with the caller's.
+func (c *crew) shared(run, ctx context.Context, key any, req pluginhost.Request) (Plugin, error) {
+	m := c.begin(run, key, req)
+	select {
+	case <-m.done:
+		return m.plugin, m.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// begin starts the plugin of a key in the background, once.
+func (c *crew) begin(run context.Context, key any, req pluginhost.Request) *member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[key]
+	if m != nil {
+		return m
+	}
+	m = &member{name: fmt.Sprintf("%s-%s", req.Kind, req.Name), done: make(chan struct{})}
+	c.members[key] = m
+	c.watches.Go(func() { c.start(run, m, req) })
+	return m
+}
+
+// own starts a plugin that nobody else shares. The caller closes it.
+func (c *crew) own(run, ctx context.Context, req pluginhost.Request) (Plugin, error) {
+	return c.shared(run, ctx, new(member), req)
+}
+
+func (c *crew) start(ctx context.Context, m *member, req pluginhost.Request) {
+	m.plugin, m.err = c.host.Start(ctx, req)
+	m.err = sorted(m.err)
+	if m.err == nil {
+		c.mu.Lock()
+		c.opened = append(c.opened, m)
+		c.mu.Unlock()
+	}
+	close(m.done)
+	if m.err != nil {
+		return
+	}
+	select {
+	case <-m.plugin.Exited():
+		if err := m.plugin.Err(); err != nil {
+			c.died(&PluginError{Plugin: m.name, Err: err})
+		}
+	case <-c.closed:
+	}
+}
+
+// dead returns a PluginError when a plugin has died, perhaps so recently that nobody was told yet.
+func (c *crew) dead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.opened {
+		if err := m.plugin.Err(); err != nil {
+			return &PluginError{Plugin: m.name, Err: err}
+		}
+	}
+	return nil
+}
+
+// close ends every plugin, the last one first, and waits for all that watches them.
+func (c *crew) close(ctx context.Context) error {
+	close(c.closed)
+	c.watches.Wait()
+	var first error
+	for i := len(c.opened) - 1; i >= 0; i-- {
+		if err := c.opened[i].plugin.Close(ctx); err != nil && first == nil {
+			first = fmt.Errorf("close plugin %s: %w", c.opened[i].name, err)
+		}
+	}
+	return first
+}
+
+func llmRequest(l *plan.LLM) pluginhost.Request {
+	return pluginhost.Request{Kind: base.KindLLM, Name: l.Plugin, Instance: l.Label, Config: l.Config}
+}

@@ -1,0 +1,256 @@
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/core/observe"
+	"github.com/voidbox-run/voidbox/core/pipeline"
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+// Config says what is run, with what, and where it reports to.
+type Config struct {
+	Plan   *plan.Plan
+	Target string // pipeline.x, agent.x or sandbox.x; empty picks the only one
+	Host   Host
+	Images *image.Cache // kernels and initramfs; nil opens the default cache when a VM needs it
+	Sinks  []event.Sink // receive events without secrets
+
+	// RunDir is the directory to write the run to. Empty means one below observe.DefaultDir; NoRunDir means none.
+	RunDir   string
+	NoRunDir bool
+	// Keep keeps the sandboxes of finished stages alive until the end of the context, for a look at them.
+	Keep    bool
+	Version string // of voidbox, for the record
+
+	// Hard ends the clean-up. Its end leaves to the kernel what was not closed in order. Nil never ends.
+	Hard context.Context
+	// Clock drives retries and time limits of stages; nil means the wall clock.
+	Clock pipeline.Clock
+	// NewVM boots a VM; nil means bootVM.
+	NewVM func(context.Context, VMRequest) (VM, error)
+	// KVM says why KVM is not usable, nil when it is. Nil means KVMUsable.
+	KVM func() error
+}
+
+// cleanUpTime bounds how long everything that belongs to a stage, and to a run, may take to close.
+const cleanUpTime = 20 * time.Second
+
+// Result is what a run produced. It is what result.json holds, and free of secrets.
+type Result struct {
+	Run      string                 `json:"run"`
+	Plan     string                 `json:"plan"`
+	Target   string                 `json:"target"`
+	Status   event.Status           `json:"status"`
+	Error    string                 `json:"error,omitempty"`
+	Output   string                 `json:"output,omitempty"` // of the only last stage
+	Outputs  map[string]any         `json:"outputs,omitempty"`
+	Stages   map[string]StageResult `json:"stages,omitempty"` // by stage ID
+	Totals   event.Totals           `json:"totals"`
+	Started  time.Time              `json:"started"`
+	Duration time.Duration          `json:"duration_ns"`
+	Dir      string                 `json:"dir,omitempty"` // the run directory
+}
+
+// StageResult is what became of one stage.
+type StageResult struct {
+	Status   event.Status  `json:"status"`
+	Output   string        `json:"output,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Because  string        `json:"because,omitempty"` // skipped: the stage that did not succeed
+	Attempts int           `json:"attempts"`
+	Model    string        `json:"model,omitempty"`
+	Turns    int           `json:"turns"`
+	Tools    []string      `json:"tools,omitempty"`
+	Totals   event.Totals  `json:"totals"` // of all attempts
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Run is one execution of a plan.
+type Run struct {
+	cfg    Config
+	id     string
+	target target
+	redact plan.Redactor
+	dir    *observe.RunDir // nil without one
+
+	ctx    context.Context // of the run's work; set by Run
+	stop   context.CancelCauseFunc
+	crew   *crew
+	root   event.Scope
+	stages map[string]*stageState
+
+	imagesOnce sync.Once
+	imagesErr  error
+
+	keptMu sync.Mutex
+	kept   []func(context.Context) error
+}
+
+// New checks what can be checked without starting anything. Its errors are ConfigErrors.
+func New(cfg Config) (*Run, error) {
+	if cfg.Plan == nil || cfg.Host == nil {
+		return nil, errors.New("run: Config needs a Plan and a Host")
+	}
+	if cfg.Hard == nil {
+		cfg.Hard = context.Background()
+	}
+	if cfg.KVM == nil {
+		cfg.KVM = KVMUsable
+	}
+	if cfg.NewVM == nil {
+		cfg.NewVM = bootVM
+	}
+	t, err := pickTarget(cfg.Plan, cfg.Target)
+	if err != nil {
+		return nil, &ConfigError{Err: err}
+	}
+	if err := pipeline.Check(t.stages); err != nil {
+		return nil, &ConfigError{Err: err}
+	}
+	return &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}, nil
+}
+
+// newID returns an ID that sorts by time.
+func newID() string {
+	var b [4]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return time.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
+}
+
+// ID identifies the run; it is also the name of its directory.
+func (r *Run) ID() string { return r.id }
+
+// Run executes the plan. It may be called once. The result is meaningful with an error too; the error is a *StageError, a
+// *PluginError, a *ConfigError, a *MachineError, a *MainError, or matches context.Canceled.
+func (r *Run) Run(ctx context.Context) (Result, error) {
+	if err := r.openDir(); err != nil {
+		return Result{}, err
+	}
+	sinks := r.cfg.Sinks
+	if r.dir != nil {
+		sinks = append([]event.Sink{r.dir}, sinks...)
+	}
+	r.root = event.NewStream(r.id, observe.Redact(r.redact, sinks...)).Root()
+	r.ctx, r.stop = context.WithCancelCause(ctx)
+	r.crew = newCrew(r.cfg.Host, r.stop)
+
+	result := Result{Run: r.id, Plan: r.cfg.Plan.Name, Target: r.target.name, Started: time.Now().UTC()}
+	if r.dir != nil {
+		result.Dir = r.dir.Path()
+	}
+	err := r.execute(&result)
+	r.keep(ctx)
+	r.stop(nil)
+	r.cleanUp(r.crew.close)
+	return r.finish(result, err)
+}
+
+func (r *Run) openDir() (err error) {
+	if r.cfg.NoRunDir {
+		return nil
+	}
+	path := r.cfg.RunDir
+	if path == "" {
+		base, err := observe.DefaultDir()
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(base, r.id)
+	}
+	r.dir, err = observe.CreateRunDir(path)
+	return err
+}
+
+// execute does the work of the target.
+func (r *Run) execute(result *Result) error {
+	started := event.RunStarted{Plan: r.cfg.Plan.Name, Version: r.cfg.Version, Stages: []string{}}
+	if r.target.pipeline != nil {
+		started.Pipeline = r.target.pipeline.Name
+	}
+	for _, s := range r.target.stages {
+		started.Stages = append(started.Stages, s.ID())
+	}
+	r.root.Emit(started)
+	if r.target.sandbox != nil {
+		return r.runMain(result)
+	}
+	return r.runStages(result)
+}
+
+// keep waits for the end of ctx and then closes the sandboxes that were kept.
+func (r *Run) keep(ctx context.Context) {
+	if len(r.kept) == 0 {
+		return
+	}
+	r.root.Emit(event.Warning{Message: fmt.Sprintf("%d sandboxes are kept", len(r.kept)), Remedy: "press Ctrl-C to end them"})
+	select {
+	case <-ctx.Done():
+	case <-r.ctx.Done(): // a plugin died, and with it perhaps a sandbox
+	}
+	for i := len(r.kept) - 1; i >= 0; i-- {
+		r.cleanUp(r.kept[i])
+	}
+}
+
+// cleanUp closes something in the time that a clean-up has, whatever became of the run.
+func (r *Run) cleanUp(close func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(r.cfg.Hard, cleanUpTime)
+	defer cancel()
+	if err := close(ctx); err != nil && r.cfg.Hard.Err() == nil {
+		r.root.Emit(event.Warning{Message: "clean up: " + event.Clean(err.Error())})
+	}
+}
+
+// finish sends the last event and writes the result.
+func (r *Run) finish(result Result, err error) (Result, error) {
+	result.Duration = time.Since(result.Started)
+	switch {
+	case err == nil:
+		result.Status = event.Succeeded
+	case errors.Is(err, context.Canceled):
+		result.Status = event.Cancelled
+	default:
+		result.Status = event.Failed
+	}
+	if err != nil {
+		result.Error = event.Clean(err.Error())
+	}
+	r.root.Emit(event.RunFinished{
+		Status: result.Status, Output: result.Output, Outputs: result.Outputs, Error: result.Error, Remedy: errdef.Remedy(err),
+		Totals: result.Totals, Took: result.Duration,
+	})
+	result, writeErr := r.write(result)
+	if err != nil {
+		err = &cleanError{message: r.redact.String(err.Error()), err: err}
+	}
+	return result, errors.Join(err, writeErr)
+}
+
+// write cleans the result of secrets and writes it to the run directory.
+func (r *Run) write(result Result) (Result, error) {
+	cleaned, err := observe.RedactValue(r.redact, result)
+	if err != nil || r.dir == nil {
+		return cleaned, err
+	}
+	return cleaned, errors.Join(r.dir.WriteResult(cleaned), r.dir.Err(), r.dir.Close())
+}
+
+// cleanError is an error whose message holds no secret. The chain below it is for errors.Is and errors.As only.
+type cleanError struct {
+	message string
+	err     error
+}
+
+func (e *cleanError) Error() string { return e.message }
+func (e *cleanError) Unwrap() error { return e.err }

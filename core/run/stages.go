@@ -1,0 +1,284 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/agent"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/pipeline"
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+// stageState is what a run remembers of a stage over its attempts. Attempts follow each other, so that it needs no lock; the
+// scheduler of the pipeline orders their accesses.
+type stageState struct {
+	events   event.Scope
+	totals   event.Totals
+	started  time.Time
+	duration time.Duration
+}
+
+// runStages executes a pipeline, or a single agent as a pipeline of one stage.
+func (r *Run) runStages(result *Result) error {
+	if err := r.preflight(); err != nil {
+		return err
+	}
+	r.stages = map[string]*stageState{}
+	for _, s := range r.target.stages {
+		r.stages[s.ID()] = &stageState{events: r.root.Stage(s.ID())}
+	}
+	parallel := 0
+	if r.target.pipeline != nil {
+		parallel = r.target.pipeline.MaxParallel
+	}
+	outcomes, err := pipeline.Run(r.ctx, r.target.stages, r.stage, pipeline.Options{
+		MaxParallel: parallel,
+		Clock:       r.cfg.Clock,
+		Retryable:   func(err error) bool { return !final(err) },
+		Retrying: func(s *plan.Stage, attempt int, delay time.Duration, err error) {
+			r.stages[s.ID()].events.Emit(event.Retry{Attempt: attempt, Reason: event.Clean(err.Error()), Delay: delay})
+		},
+		Skipped: func(s *plan.Stage, because string) {
+			r.stages[s.ID()].events.Emit(event.StageFinished{Status: event.Skipped, Error: because + " did not succeed"})
+		},
+		Finished: r.stageFinished,
+	})
+	if err != nil {
+		return &ConfigError{Err: err}
+	}
+	return r.summarise(result, outcomes)
+}
+
+// preflight finds what would fail later: skills that cannot be read, backends and networks that are not there. Then it starts
+// the providers, so that they come up while the first sandboxes do.
+func (r *Run) preflight() error {
+	checked := map[*plan.Sandbox]bool{}
+	for _, s := range r.target.stages {
+		a := s.Agent
+		if a == nil {
+			continue
+		}
+		if _, err := skill.Load(a.Skills); err != nil {
+			return &ConfigError{Err: fmt.Errorf("agent %s: %w", a.Name, err)}
+		}
+		if a.Sandbox == nil || checked[a.Sandbox] {
+			continue
+		}
+		checked[a.Sandbox] = true
+		if err := r.checkSandbox(a.Sandbox); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.target.stages {
+		if s.Agent != nil && s.Agent.LLM != nil {
+			r.crew.begin(r.ctx, s.Agent.LLM, llmRequest(s.Agent.LLM))
+		}
+	}
+	return nil
+}
+
+// stage carries out one attempt of a stage.
+func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results plan.Results) (plan.Result, error) {
+	state := r.stages[s.ID()]
+	if attempt == 1 {
+		state.started = time.Now()
+	}
+	defer func() { state.duration = time.Since(state.started) }()
+	bound, err := s.Bind(results)
+	if err != nil {
+		return plan.Result{}, &ConfigError{Err: err}
+	}
+	state.events.Emit(event.StageStarted{
+		Agent: bound.Agent, Sandbox: bound.Sandbox.Name, LLM: bound.LLM.Plugin + "." + bound.LLM.Label, Attempt: attempt, Needs: s.Needs,
+	})
+	report, err := r.attempt(ctx, s, attempt, bound, state.events)
+	state.totals = state.totals.Add(report.Totals)
+	if err != nil {
+		return report.Result(), r.blame(err)
+	}
+	if err := r.saveOutput(s, bound, report.Output); err != nil {
+		state.events.Emit(event.Warning{Message: event.Clean(err.Error())})
+	}
+	return report.Result(), nil
+}
+
+// attempt lets the agent work in a sandbox of its own.
+func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, events event.Scope) (agent.Report, error) {
+	skills, err := skill.Load(bound.Skills)
+	if err != nil {
+		return agent.Report{}, &ConfigError{Err: err}
+	}
+	// The provider comes up while the sandbox does.
+	r.crew.begin(r.ctx, bound.LLM, llmRequest(bound.LLM))
+	env, err := r.build(ctx, bound.Sandbox, events)
+	if err != nil {
+		return agent.Report{}, err
+	}
+	defer r.release(env, bound.Sandbox, events)
+	provider, err := r.crew.shared(r.ctx, ctx, bound.LLM, llmRequest(bound.LLM))
+	if err != nil {
+		return agent.Report{}, err
+	}
+	return agent.Run(ctx, agent.Config{
+		Agent: bound, LLM: provider.LLM(), Sandbox: env, Skills: skills, Events: events.Child(),
+		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
+	})
+}
+
+// release ends a sandbox, or keeps it when that is asked for.
+func (r *Run) release(env *environment, spec *plan.Sandbox, events event.Scope) {
+	end := func(ctx context.Context) error {
+		err := env.close(ctx)
+		events.Emit(event.SandboxStopped{Sandbox: spec.Name})
+		return err
+	}
+	if r.cfg.Keep && r.ctx.Err() == nil {
+		r.keptMu.Lock()
+		defer r.keptMu.Unlock()
+		r.kept = append(r.kept, end)
+		return
+	}
+	r.cleanUp(end)
+}
+
+// blame finds out what an error comes from: when a plugin died, whatever else went wrong is its consequence.
+func (r *Run) blame(err error) error {
+	if r.ctx.Err() == nil {
+		if dead := r.crew.dead(); dead != nil && !errors.Is(err, dead) {
+			return dead
+		}
+		return err
+	}
+	var plugin *PluginError
+	if cause := context.Cause(r.ctx); errors.As(cause, &plugin) {
+		return plugin
+	}
+	return err
+}
+
+// saveOutput writes the output of a stage as an artefact.
+func (r *Run) saveOutput(s *plan.Stage, bound *plan.AgentRun, output string) error {
+	if r.dir == nil {
+		return nil
+	}
+	name := "output.txt"
+	if bound.OutputFile != "" {
+		name = bound.OutputFile
+	}
+	return r.dir.WriteArtefact(s.ID(), name, []byte(r.redact.String(output)))
+}
+
+// stageFinished announces the end of a stage that was started.
+func (r *Run) stageFinished(s *plan.Stage, o pipeline.Outcome) {
+	state := r.stages[s.ID()]
+	finished := event.StageFinished{
+		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Took: state.duration,
+	}
+	if o.Err != nil {
+		finished.Error, finished.Remedy = event.Clean(o.Err.Error()), errdef.Remedy(o.Err)
+	}
+	state.events.Emit(finished)
+}
+
+// statusOf corrects the pipeline, which sees only that the run ended: a plugin's death is a failure, not a cancellation.
+func statusOf(o pipeline.Outcome) event.Status {
+	var plugin *PluginError
+	if o.Status == event.Cancelled && o.Attempts > 0 && errors.As(o.Err, &plugin) {
+		return event.Failed
+	}
+	return o.Status
+}
+
+// summarise fills in the result and finds the error of the run.
+func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
+	result.Stages = map[string]StageResult{}
+	results := plan.Results{}
+	var failed error
+	for _, s := range r.target.stages {
+		o, state := outcomes[s.ID()], r.stages[s.ID()]
+		sr := StageResult{
+			Status: statusOf(o), Output: o.Result.Output, Because: o.Because, Attempts: o.Attempts, Model: o.Result.Model,
+			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Duration: state.duration,
+		}
+		if o.Err != nil {
+			sr.Error = event.Clean(o.Err.Error())
+		}
+		result.Stages[s.ID()] = sr
+		result.Totals = result.Totals.Add(state.totals)
+		if sr.Status == event.Succeeded {
+			results[s.ID()] = o.Result
+		}
+		if sr.Status == event.Failed && failed == nil {
+			failed = o.Err
+			if r.target.pipeline != nil {
+				failed = &StageError{Stage: s.ID(), Err: o.Err}
+			}
+		}
+	}
+	if err := r.ended(); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	if last := lastStages(r.target.stages); len(last) == 1 {
+		result.Output = results[last[0]].Output
+	}
+	return r.outputs(result, results)
+}
+
+// ended says why the run as a whole was ended before its time, if it was.
+func (r *Run) ended() error {
+	var plugin *PluginError
+	switch cause := context.Cause(r.ctx); {
+	case cause == nil:
+		return nil
+	case errors.As(cause, &plugin):
+		return plugin
+	case errors.Is(cause, context.Canceled):
+		return fmt.Errorf("the run was cancelled: %w", context.Canceled)
+	default:
+		return fmt.Errorf("the run was cancelled: %w: %w", cause, context.Canceled)
+	}
+}
+
+// outputs evaluates the outputs of the pipeline.
+func (r *Run) outputs(result *Result, results plan.Results) error {
+	if r.target.pipeline == nil || len(r.target.pipeline.Outputs) == 0 {
+		return nil
+	}
+	result.Outputs = map[string]any{}
+	for _, out := range r.target.pipeline.Outputs {
+		value, err := out.Value(results)
+		if err != nil {
+			return &ConfigError{Err: fmt.Errorf("output %s: %w", out.Name, err)}
+		}
+		if out.Sensitive {
+			value = plan.Redacted
+		}
+		result.Outputs[out.Name] = value
+	}
+	return nil
+}
+
+// lastStages are those that no other stage needs.
+func lastStages(stages []*plan.Stage) []string {
+	needed := map[string]bool{}
+	for _, s := range stages {
+		for _, need := range s.Needs {
+			needed[need] = true
+		}
+	}
+	var last []string
+	for _, s := range stages {
+		if !needed[s.ID()] {
+			last = append(last, s.ID())
+		}
+	}
+	return last
+}
