@@ -1,0 +1,78 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/sdk/base"
+)
+
+// The kinds of skill that are built in.
+const (
+	skillFile   = "file"
+	skillInline = "inline"
+)
+
+// maxSkillText bounds the text of an inline skill.
+const maxSkillText = 1 << 20
+
+// evalLLM reads an llm block: the plugin's arguments and the core's.
+func (l *loader) evalLLM(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
+	config, core := l.pluginAndCore(b, base.KindLLM, llmBlock)
+	m := &plan.LLM{Block: config, Model: core.str("model")}
+	if !core.ok() {
+		return cty.NilVal, core.diags
+	}
+	l.plan.LLMs = append(l.plan.LLMs, m)
+	return cty.CapsuleVal(llmType, m), core.diags
+}
+
+// evalSkill reads a skill block.
+func (l *loader) evalSkill(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
+	s := &plan.Skill{Block: plan.Block{Plugin: b.Labels[0], Label: b.Labels[1]}}
+	var d *decoder
+	switch b.Labels[0] {
+	case skillFile:
+		d = l.decode(b, fileSkill)
+		s.Path = d.existing("path")
+	case skillInline:
+		d = l.decode(b, inlineSkill)
+		s.Content = d.str("content")
+		if d.ok() && (strings.TrimSpace(s.Content) == "" || len(s.Content) > maxSkillText) {
+			d.fail(at(d.rng("content"), "Invalid skill", "The text of a skill must not be empty, nor over %s.", formatSize(maxSkillText)))
+		}
+	default:
+		s.Block, d = l.pluginAndCore(b, base.KindSkill, skillBlock)
+	}
+	s.Description = d.str("description")
+	if !d.ok() {
+		return cty.NilVal, d.diags
+	}
+	l.plan.Skills = append(l.plan.Skills, s)
+	return cty.CapsuleVal(skillType, s), d.diags
+}
+
+// pluginAndCore reads a block that a plugin and the core share: labels plugin and name, the plugin's arguments as its
+// configuration, and a decoder for the core's.
+func (l *loader) pluginAndCore(b *hcl.Block, kind base.Kind, spec *block) (plan.Block, *decoder) {
+	content, _, _ := b.Body.PartialContent(spec.schema())
+	d := l.newDecoder(content, nil, spec)
+	d.anyOrigin = true
+	block := plan.Block{Plugin: b.Labels[0], Label: b.Labels[1]}
+	var desc base.Description
+	if l.describer.enabled() {
+		var err error
+		if desc, err = l.describer.describe(kind, b.Labels[0]); err != nil {
+			d.fail(unknownPlugin(kind, b.Labels[0], err, b.LabelRanges[0]))
+			return block, d
+		}
+	}
+	config, diags := l.pluginConfig(b, desc.Schema, spec)
+	d.diags = append(d.diags, diags...)
+	d.gaveUp = d.gaveUp || config == nil
+	block.Config = config
+	return block, d
+}

@@ -1,0 +1,276 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/sdk/base"
+)
+
+// Bounds of a sandbox.
+const (
+	minMemory = 64 << 20
+	maxMemory = 16 << 40
+	maxCPUs   = 255
+	maxCount  = 1 << 40
+)
+
+// networkNone is the network block that asks for no network.
+const networkNone = "none"
+
+// evalSandbox reads a sandbox block.
+func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
+	d := l.decode(b, sandboxBlock)
+	s := &plan.Sandbox{Name: b.Labels[0]}
+	s.Exposed = d.exposedAddrs()
+	d.exposed = toSet(s.Exposed)
+
+	s.Backend = orDefault(d.str("backend"), plan.BackendAuto)
+	s.CPUs = int(d.integer("cpus", 1, maxCPUs, plan.DefaultCPUs))
+	s.MemoryBytes = d.size("memory", minMemory, maxMemory, plan.DefaultMemoryBytes)
+	s.Kernel, s.Initrd = d.existing("kernel"), d.existing("initrd")
+	s.Hostname = d.hostname(s.Name)
+	s.User = d.str("user")
+	s.WorkingDir = d.guestPath("working_dir")
+	s.Env = d.env()
+	s.ReadyTimeout = d.duration("ready_timeout", plan.DefaultReadyTimeout)
+	d.mainProcess(s, b.DefRange)
+	d.limits(s)
+	d.mounts(s)
+	d.network(s)
+	d.backend(s)
+	if !d.ok() {
+		return cty.NilVal, d.diags
+	}
+	l.plan.Sandboxes = append(l.plan.Sandboxes, s)
+	return cty.CapsuleVal(sandboxType, s), d.diags
+}
+
+// exposedAddrs reads expose: the addresses of the sensitive values that it lists.
+func (d *decoder) exposedAddrs() []string {
+	attr := d.content.Attributes["expose"]
+	if attr == nil {
+		return nil
+	}
+	v, diags := d.l.eval(attr.Expr, d.local)
+	d.diags = append(d.diags, diags...)
+	if v == cty.NilVal {
+		d.gaveUp = true
+		return nil
+	}
+	addrs := origins(v)
+	if plain, _ := v.Unmark(); !plain.Type().IsTupleType() && !plain.Type().IsListType() || len(addrs) == 0 {
+		d.fail(at(attr.Expr.Range(), "Nothing to expose", "\"expose\" lists secrets and sensitive variables, such as [secret.token]."))
+		return nil
+	}
+	return addrs
+}
+
+// mainProcess decides what runs in the sandbox: main, or the image's own entrypoint; one of them, and only one.
+func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
+	s.Main, s.Args = d.strs("main"), d.strs("args")
+	image, known := d.value("image", cty.String)
+	switch {
+	case !d.has("main") && !d.has("image"):
+		d.fail(at(decl, "No main process", "A sandbox needs something to run: main = [\"program\", \"argument\"], or an image that has a main process of its own, such as image = \"base\"."))
+		return
+	case d.has("main") && d.has("args"):
+		d.fail(at(d.rng("args"), "Two main processes", "\"main\", at %s, is the whole main process. \"args\" are arguments for the main process of the image, which \"main\" replaces. Keep one of them.", place(d.rng("main"))))
+		return
+	case s.Main != nil && (len(s.Main) == 0 || s.Main[0] == ""):
+		d.fail(at(d.rng("main"), "Empty main process", "\"main\" needs at least the name of a program."))
+		return
+	}
+	s.Image = plan.ImageBase
+	if known && image.IsKnown() {
+		s.Image = d.image(image.AsString())
+	}
+	if s.Image == plan.ImageBase && d.has("args") {
+		d.fail(at(d.rng("args"), "Arguments for nobody", "The main process of image \"base\" sleeps and takes no arguments. Use \"main\"."))
+	}
+}
+
+// image checks the name of an image: base, or the path of a raw disk.
+func (d *decoder) image(name string) string {
+	if name == plan.ImageBase {
+		return name
+	}
+	abs := d.l.path(name)
+	isPath := strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasSuffix(name, ".img") || strings.HasSuffix(name, ".raw")
+	info, err := os.Stat(abs)
+	switch {
+	case !isPath && err != nil:
+		hint := ""
+		if nearest(name, []string{plan.ImageBase}) != "" {
+			hint = " Did you mean \"base\"?"
+		}
+		d.fail(at(d.rng("image"), "Unsupported image", "Images from registries are not supported by this version, and there is no file %q. Name a raw disk, such as \"./disk.img\", or \"base\".%s", name, hint))
+	case err != nil:
+		d.fail(at(d.rng("image"), "No such file", "The image %s does not exist (looked for %s).", name, abs))
+	case !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0:
+		d.fail(at(d.rng("image"), "Unsupported image", "%s is not a disk: it is neither a regular file nor a device.", name))
+	}
+	return abs
+}
+
+var hostnamePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+// hostname reads the host name; the sandbox's name, made fit, is the default.
+func (d *decoder) hostname(sandbox string) string {
+	name := d.str("hostname")
+	if d.has("hostname") && d.ok() && !hostnamePattern.MatchString(name) && name != plan.Redacted {
+		d.fail(at(d.rng("hostname"), "Invalid host name", "%q is not a host name: letters, digits and \"-\", 63 at most.", name))
+	}
+	if name != "" {
+		return name
+	}
+	fit := strings.Map(func(r rune) rune {
+		if r < 128 && hostnamePattern.MatchString(string(r)) {
+			return r
+		}
+		return '-'
+	}, sandbox)
+	return orDefault(strings.Trim(fit[:min(len(fit), 63)], "-"), "sandbox")
+}
+
+// guestPath reads a path within the guest, which must be absolute.
+func (d *decoder) guestPath(name string) string {
+	p := d.str(name)
+	if p == "" || p == plan.Redacted {
+		return p
+	}
+	if diag := checkGuestPath(p, d.rng(name)); diag != nil {
+		d.fail(diag)
+	}
+	return p
+}
+
+func checkGuestPath(p string, r hcl.Range) *hcl.Diagnostic {
+	if !path.IsAbs(p) || path.Clean(p) != strings.TrimSuffix(p, "/") && p != "/" || strings.ContainsRune(p, 0) {
+		return at(r, "Invalid guest path", "%q must be an absolute path without \"..\".", p)
+	}
+	return nil
+}
+
+// env reads the environment.
+func (d *decoder) env() map[string]string {
+	env := d.strMap("env")
+	for _, key := range sortedKeys(env) {
+		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(env[key], 0) {
+			d.fail(at(d.rng("env"), "Invalid environment", "%q cannot be the name of a variable of the environment, or its value holds a zero byte.", key))
+		}
+	}
+	return env
+}
+
+func (d *decoder) limits(s *plan.Sandbox) {
+	n := d.nested("limits")
+	if n == nil {
+		return
+	}
+	s.Limits = plan.Limits{
+		MemoryBytes:   n.size("memory", 1<<20, maxMemory, 0),
+		OpenFiles:     uint64(n.integer("open_files", 3, maxCount, 0)),
+		Processes:     uint64(n.integer("processes", 1, maxCount, 0)),
+		FileSizeBytes: n.size("file_size", 0, maxSize, 0),
+		CPUTime:       n.duration("cpu_time", 0),
+	}
+	d.absorb(n)
+}
+
+func (d *decoder) mounts(s *plan.Sandbox) {
+	first := map[string]hcl.Range{}
+	for _, b := range d.blocks["mount"] {
+		target := path.Clean(b.Labels[0])
+		if diag := checkGuestPath(b.Labels[0], b.LabelRanges[0]); diag != nil {
+			d.fail(diag)
+			continue
+		}
+		if target == "/" {
+			d.fail(at(b.LabelRanges[0], "Invalid guest path", "A mount cannot replace the root file system. Mount it below, such as at \"/workspace\"."))
+			continue
+		}
+		if r, ok := first[target]; ok {
+			d.fail(at(b.LabelRanges[0], "Duplicate mount", "Something is mounted at %s already, at %s.", target, place(r)))
+			continue
+		}
+		first[target] = b.LabelRanges[0]
+		n := d.l.decode(b, d.spec.nested("mount"))
+		n.exposed = d.exposed
+		s.Mounts = append(s.Mounts, plan.Mount{Target: target, Source: n.existing("source"), Mode: orDefault(n.choice("mode"), "ro")})
+		d.absorb(n)
+	}
+}
+
+func (d *decoder) network(s *plan.Sandbox) {
+	blocks := d.blocks["network"]
+	if len(blocks) == 0 {
+		return
+	}
+	b := blocks[0]
+	name := b.Labels[0]
+	if name == networkNone {
+		_, diags := b.Body.Content(&hcl.BodySchema{})
+		d.diags = append(d.diags, diags...)
+		return
+	}
+	s.Network = d.pluginBlock(b, base.KindNetwork, name, s.Name, b.LabelRanges[0])
+}
+
+// backend checks the backend's name, and its settings against what its plugin declares.
+func (d *decoder) backend(s *plan.Sandbox) {
+	settings := d.blocks["settings"]
+	if s.Backend == plan.BackendAuto || s.Backend == plan.Redacted {
+		if len(settings) > 0 {
+			d.fail(at(settings[0].DefRange, "Settings of which backend?", "Settings belong to one backend. Name it: backend = \"qemu\", for example."))
+		}
+		return
+	}
+	if !d.has("backend") || !d.ok() {
+		return
+	}
+	r := d.rng("backend")
+	desc, err := d.l.describeBackend(s.Backend)
+	if err != nil {
+		hint := ""
+		if name := nearest(s.Backend, append([]string{plan.BackendAuto}, builtinBackends...)); name != "" && name != s.Backend {
+			hint = fmt.Sprintf(" Did you mean %q?", name)
+		}
+		d.fail(at(r, "Unknown backend", "There is no plugin for the backend %q: %v.%s", s.Backend, err, hint))
+		return
+	}
+	if len(settings) > 0 {
+		s.Settings = d.describedBlock(settings[0], desc, s.Backend, s.Name)
+	}
+}
+
+// checkExists reports a host path at which there is nothing.
+func checkExists(abs, given string, r hcl.Range) *hcl.Diagnostic {
+	if _, err := os.Stat(abs); err != nil {
+		return at(r, "No such file", "%s does not exist (looked for %s).", given, abs)
+	}
+	return nil
+}
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+func toSet(list []string) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
+}

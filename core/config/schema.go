@@ -1,0 +1,219 @@
+package config
+
+// root is the file itself.
+var root = &block{
+	Type: "file",
+	Blocks: []*block{
+		voidboxBlock, variableBlock, localsBlock, secretBlock, sandboxBlock, llmBlock, skillBlock, agentBlock, pipelineBlock, outputBlock,
+	},
+}
+
+var voidboxBlock = &block{
+	Type: "voidbox", MaxItems: 1,
+	Doc: "What the file asks of voidbox itself.",
+	Arguments: []argument{
+		{Name: "required_version", Type: "string", Doc: "Constraint on the version of voidbox, such as \">= 1.2, < 2\"."},
+		{Name: "dev_overrides", Type: "map(string)", Doc: "Paths of plugin binaries under development, by KIND-NAME such as llm-echo. Versions, hashes and the lock file do not apply to them."},
+	},
+	Blocks: []*block{{
+		Type: "required_plugins", MaxItems: 1,
+		Doc:    "Plugins that the file asks for explicitly, one block each.",
+		Blocks: requirementBlocks("vmm", "network", "share", "sandbox", "llm", "skill"),
+	}},
+}
+
+// requirementBlocks returns a block for each kind of plugin.
+func requirementBlocks(kinds ...string) []*block {
+	var blocks []*block
+	for _, kind := range kinds {
+		blocks = append(blocks, &block{
+			Type: kind, Labels: []string{"name"},
+			Doc: "Requirement on the " + kind + " plugin of that name.",
+			Arguments: []argument{
+				{Name: "version", Type: "string", Doc: "Constraint on the plugin's version."},
+				{Name: "sha256", Type: "string", Doc: "Hash of the plugin's binary, in hex. Any other binary is refused."},
+				{Name: "source", Type: typePath, Doc: "Path of the plugin's binary.", Default: "found by its name"},
+			},
+		})
+	}
+	return blocks
+}
+
+var variableBlock = &block{
+	Type: "variable", Labels: []string{"name"},
+	Doc: "An input of the file, set by `--var` or `--var-file`.",
+	Arguments: []argument{
+		{Name: "type", Type: typeType, Doc: "Type that the value is converted to.", Default: "the type of the default"},
+		{Name: "default", Type: typeAny, Doc: "Value when none is given. Without it a value must be given."},
+		{Name: "description", Type: "string", Doc: "What it is for."},
+		{Name: "sensitive", Type: "bool", Doc: "Redact the value everywhere and treat it as a secret.", Default: "false"},
+	},
+	Blocks: []*block{{
+		Type: "validation",
+		Doc:  "A condition on the value.",
+		Arguments: []argument{
+			{Name: "condition", Type: "bool", Required: true, Doc: "Must be true. Refers to the variable itself."},
+			{Name: "error_message", Type: "string", Required: true, Doc: "What to tell whoever gave the value."},
+		},
+	}},
+}
+
+var localsBlock = &block{
+	Type: "locals", Free: true,
+	Doc: "Named expressions, one an argument.",
+}
+
+var secretBlock = &block{
+	Type: "secret", Labels: []string{"name"},
+	Doc: "A sensitive string from outside the file: exactly one of `env` and `file`.",
+	Arguments: []argument{
+		{Name: "env", Type: "string", Doc: "Variable of the environment that holds it."},
+		{Name: "file", Type: typePath, Doc: "File that holds it. White space at its end is dropped."},
+		{Name: "description", Type: "string", Doc: "What it is for."},
+	},
+}
+
+var sandboxBlock = &block{
+	Type: "sandbox", Labels: []string{"name"},
+	Doc: "An isolated environment. It needs a main process: `main`, or an `image` that has its own.",
+	Arguments: []argument{
+		{Name: "backend", Type: "string", Default: "\"auto\"", Doc: "What it is made of: \"auto\" (kvm where it is usable, else qemu), \"kvm\", \"qemu\", \"mock\", or another sandbox or VMM plugin."},
+		{Name: "image", Type: "string", Default: "\"base\" when `main` is set", Doc: "Root file system: \"base\", whose main process sleeps, or the path of a raw disk such as \"./disk.img\"."},
+		{Name: "main", Type: "list(string)", Doc: "Main process: program and arguments. The sandbox ends when it ends."},
+		{Name: "args", Type: "list(string)", Doc: "Arguments for the main process of the image. Excludes `main`."},
+		{Name: "kernel", Type: typePath, Doc: "Kernel to boot.", Default: "found or fetched"},
+		{Name: "initrd", Type: typePath, Doc: "Initial file system to boot with.", Default: "built"},
+		{Name: "cpus", Type: typeInteger, Default: "1", Doc: "Virtual CPUs, 1 to 255."},
+		{Name: "memory", Type: typeSize, Default: "\"512MiB\"", Doc: "Memory, at least 64MiB."},
+		{Name: "hostname", Type: "string", Doc: "Host name of the guest.", Default: "the sandbox's name"},
+		{Name: "user", Type: "string", Doc: "User that commands run as.", Default: "uid 1000"},
+		{Name: "working_dir", Type: "string", Doc: "Directory that commands start in, absolute.", Default: "decided by the guest"},
+		{Name: "env", Type: "map(string)", Doc: "Environment of the main process and of commands."},
+		{Name: "expose", Type: "list(secret)", Doc: "Secrets and sensitive variables that may enter the guest in clear."},
+		{Name: "ready_timeout", Type: typeDuration, Default: "\"30s\"", Doc: "How long the boot may show no progress."},
+	},
+	Blocks: []*block{
+		{
+			Type: "limits", MaxItems: 1,
+			Doc: "Bounds on each command. What is not set is not bounded.",
+			Arguments: []argument{
+				{Name: "memory", Type: typeSize, Doc: "Address space of a process."},
+				{Name: "open_files", Type: typeInteger, Doc: "Open files of a process."},
+				{Name: "processes", Type: typeInteger, Doc: "Processes of the user."},
+				{Name: "file_size", Type: typeSize, Doc: "Size of a file that a process may write."},
+				{Name: "cpu_time", Type: typeDuration, Doc: "CPU time of a process."},
+			},
+		},
+		{
+			Type: "network", Labels: []string{"plugin"}, MaxItems: 1, PluginKind: "network",
+			Doc: "Network of the sandbox. `network \"none\"`, or no such block, means no network at all.",
+		},
+		{
+			Type: "mount", Labels: []string{"target"},
+			Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",
+			Arguments: []argument{
+				{Name: "source", Type: typePath, Required: true, Doc: "Directory or file on the host."},
+				{Name: "mode", Type: "string", Default: "\"ro\"", Values: []string{"ro", "rw", "overlay"}, Doc: "Read only, read and write, or writes that vanish with the sandbox."},
+			},
+		},
+		{
+			Type: "settings", MaxItems: 1, PluginKind: "sandbox",
+			Doc: "Settings of the backend, as its plugin declares them. Needs a `backend` other than \"auto\".",
+		},
+	},
+}
+
+var llmBlock = &block{
+	Type: "llm", Labels: []string{"plugin", "name"}, PluginKind: "llm",
+	Doc: "A model provider, configured. The plugin declares further arguments.",
+	Arguments: []argument{
+		{Name: "model", Type: "string", Doc: "Model of the agents that name none.", Default: "the provider's"},
+	},
+}
+
+var skillBlock = &block{
+	Type: "skill", Labels: []string{"kind", "name"}, PluginKind: "skill",
+	Doc: "Something that an agent knows or can use. The kinds \"file\" and \"inline\" are built in; any other is a plugin, which declares further arguments.",
+	Arguments: []argument{
+		{Name: "description", Type: "string", Doc: "When to use it."},
+	},
+}
+
+// fileSkill and inlineSkill are the built-in kinds.
+var (
+	fileSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{{Name: "path", Type: typePath, Required: true, Doc: "File or directory that holds the skill (kind \"file\")."}}, skillBlock.Arguments...),
+	}
+	inlineSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{{Name: "content", Type: "string", Required: true, Doc: "Text of the skill (kind \"inline\")."}}, skillBlock.Arguments...),
+	}
+)
+
+var agentBlock = &block{
+	Type: "agent", Labels: []string{"name"},
+	Doc: "A prompt, skills and a model, bound to a sandbox: a template whose `input` the stage gives.",
+	Arguments: []argument{
+		{Name: "sandbox", Type: "sandbox", Required: true, Doc: "Sandbox that it works in."},
+		{Name: "llm", Type: "llm", Required: true, Doc: "Model provider."},
+		{Name: "skills", Type: "list(skill)", Doc: "Skills that it has."},
+		{Name: "prompt", Type: "string", Required: true, Doc: "The task. May use `input`."},
+		{Name: "system", Type: "string", Doc: "System prompt, added to the built-in one. May use `input`."},
+		{Name: "model", Type: "string", Doc: "Model. May use `input`.", Default: "that of the llm"},
+		{Name: "tools", Type: "list(string)", Doc: "Tools of the native loop: bash, read, write, edit, and those of its skills.", Default: "all"},
+		{Name: "mode", Type: "string", Default: "\"auto\"", Values: []string{"auto", "cli", "native"}, Doc: "Run the provider's own command line in the guest, run the loop on the host, or whichever the provider prefers."},
+		{Name: "max_turns", Type: typeInteger, Default: "50", Doc: "Turns of the model."},
+		{Name: "output_file", Type: "string", Doc: "Absolute path in the guest of the file whose content is the output. May use `input`.", Default: "the agent's last text"},
+		{Name: "output_limit", Type: typeSize, Default: "\"30KiB\"", Doc: "How much of a tool's output the model sees; the middle of longer output is cut."},
+	},
+	Blocks: []*block{{
+		Type: "budget", MaxItems: 1,
+		Doc: "Bounds on one run of the agent. What is not set is not bounded.",
+		Arguments: []argument{
+			{Name: "usd", Type: "number", Doc: "Money, in US dollars."},
+			{Name: "tokens", Type: typeInteger, Doc: "Tokens, in and out together."},
+			{Name: "time", Type: typeDuration, Doc: "Time."},
+		},
+	}},
+}
+
+var pipelineBlock = &block{
+	Type: "pipeline", Labels: []string{"name"},
+	Doc: "Agents at work: a graph whose edges are the references between its stages.",
+	Arguments: []argument{
+		{Name: "max_parallel", Type: typeInteger, Doc: "Stages that run at once.", Default: "unlimited"},
+	},
+	Blocks: []*block{
+		{
+			Type: "stage", Labels: []string{"name"},
+			Doc: "One run of an agent, or one for each key of `for_each`.",
+			Arguments: []argument{
+				{Name: "agent", Type: "agent", Required: true, Doc: "Agent to run."},
+				{Name: "for_each", Type: "set(string) or map(any)", Doc: "Keys to run the agent for. Must be known before the run."},
+				{Name: "input", Type: typeExpr, Doc: "What the agent sees as `input`. May use results of other stages, which makes them run before."},
+				{Name: "depends_on", Type: "list(stage)", Doc: "Stages that must succeed before, beyond those that `input` refers to."},
+				{Name: "timeout", Type: typeDuration, Doc: "Time for the stage, each attempt on its own.", Default: "none"},
+			},
+			Blocks: []*block{{
+				Type: "retry", MaxItems: 1,
+				Doc: "What to do when the stage fails.",
+				Arguments: []argument{
+					{Name: "attempts", Type: typeInteger, Required: true, Doc: "Attempts in all, 1 to 20."},
+					{Name: "backoff", Type: typeDuration, Default: "none", Doc: "Pause before the second attempt; it doubles each time."},
+				},
+			}},
+		},
+		outputBlock,
+	},
+}
+
+var outputBlock = &block{
+	Type: "output", Labels: []string{"name"},
+	Doc: "A result. Outside of a pipeline it belongs to the only pipeline of the file.",
+	Arguments: []argument{
+		{Name: "value", Type: typeExpr, Required: true, Doc: "The value. May use results of stages."},
+		{Name: "sensitive", Type: "bool", Default: "false", Doc: "Do not show the value. Needed when it is made of something sensitive."},
+		{Name: "description", Type: "string", Doc: "What it is."},
+	},
+}
