@@ -52,8 +52,10 @@ type Schema struct {
 
 // Attribute is one argument of a block.
 type Attribute struct {
-	Name        string          `json:"name"`
-	Type        string          `json:"type"` // type constraint in the language's syntax, such as list(string)
+	Name string `json:"name"`
+	// Type is a type constraint in the language's syntax, such as list(string), or path: a string that names a host file. The
+	// core makes a path absolute, starting from the directory of the file that it stands in.
+	Type        string          `json:"type"`
 	Description string          `json:"description,omitempty"`
 	Required    bool            `json:"required,omitempty"`
 	Sensitive   bool            `json:"sensitive,omitempty"`
