@@ -211,11 +211,9 @@ func (c *running) control(message sandbox.Control) {
 	if message.Resize != nil && c.io.terminal != nil {
 		_ = c.io.terminal.Resize(message.Resize.Rows, message.Resize.Cols)
 	}
-	sig := proc.SignalByName(message.Signal)
-	if message.Signal == "" || sig == 0 {
-		return
+	if number, known := sandbox.SignalNumber(message.Signal); known {
+		_ = c.runner.Table.Signal(c.child, syscall.Signal(number))
 	}
-	_ = c.runner.Table.Signal(c.child, sig)
 }
 
 // kill ends the command with all that it started.
@@ -236,7 +234,7 @@ func (c *running) exit() sandbox.Exit {
 	}
 	if status.Signaled() {
 		exit.Code = 128 + int(status.Signal())
-		exit.Signal = proc.SignalName(status.Signal())
+		exit.Signal = sandbox.SignalName(int(status.Signal()))
 	}
 	const killed = 128 + int(syscall.SIGKILL) // by a signal, or by what a shell made of it
 	exit.OOMKilled = exit.Code == killed && c.leaf != nil && c.leaf.OOMKills() > 0

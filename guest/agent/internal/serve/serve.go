@@ -6,7 +6,6 @@ package serve
 
 import (
 	"context"
-	"crypto/subtle"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -31,18 +30,8 @@ func NewServer(token []byte, s sandbox.Sandbox, log *slog.Logger) *grpc.Server {
 		grpc.UnaryInterceptor(guard.unary),
 		grpc.StreamInterceptor(guard.stream),
 	)...)
-	sandbox.Register(server, Resolve(token, s))
+	sandbox.Register(server, sandbox.Single(token, s))
 	return server
-}
-
-// Resolve compares tokens in a time that does not depend on where they differ.
-func Resolve(token []byte, s sandbox.Sandbox) func([]byte) (sandbox.Sandbox, error) {
-	return func(shown []byte) (sandbox.Sandbox, error) {
-		if subtle.ConstantTimeCompare(shown, token) != 1 {
-			return nil, errdef.New(errdef.ErrUnauthenticated, "the token is not this sandbox's")
-		}
-		return s, nil
-	}
 }
 
 // guard keeps a panic in one call from ending the machine.
