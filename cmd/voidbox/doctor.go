@@ -51,7 +51,10 @@ func (c *cli) machine() (doctor.Machine, error) {
 		KVM:      func() error { return kvmhost.Local().Check() },
 		LookPath: exec.LookPath,
 		QEMU:     doctor.QEMUVersion,
-		Kernel:   func(ctx context.Context) (string, error) { return cachedKernel(images) },
+		Kernel: func(ctx context.Context) (string, error) {
+			kernel, err := images.CachedKernel(ctx)
+			return fmt.Sprintf("%s (%s), %s", kernel.Release, kernel.Origin, kernel.Path), err
+		},
 		CacheDir: images.Dir(),
 		Writable: writable,
 		FreeDisk: doctor.FreeDisk,
@@ -75,7 +78,11 @@ func (c *cli) installedPlugins(ctx context.Context) ([]doctor.Plugin, error) {
 	}
 	defer host.Close(ctx)
 	var plugins []doctor.Plugin
-	for _, p := range host.List(ctx) {
+	found, err := host.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
 		plugins = append(plugins, doctor.Plugin{Kind: string(p.Kind), Name: p.Name, Version: p.Description.Version, Path: p.Path, Err: p.Err})
 	}
 	return plugins, nil

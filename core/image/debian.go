@@ -20,11 +20,22 @@ var cloudImage = regexp.MustCompile(`^linux-image-([0-9][0-9a-z.+~-]*-cloud-amd6
 // debianKernel returns Debian's cloud kernel. Once fetched it stays, so that runs do not change under their user; who
 // wants the newest removes the entry from the cache.
 func (c *Cache) debianKernel(ctx context.Context) (Kernel, error) {
+	return c.debianKernelFrom(ctx, c.fetchDebianKernel)
+}
+
+// fetchedDebianKernel is debianKernel for a caller who does not want to fetch one now.
+func (c *Cache) fetchedDebianKernel(ctx context.Context) (Kernel, error) {
+	return c.debianKernelFrom(ctx, func(context.Context, string) error {
+		return &PackageError{cloudKernel, errors.New("not fetched yet")}
+	})
+}
+
+func (c *Cache) debianKernelFrom(ctx context.Context, fetch func(ctx context.Context, dir string) error) (Kernel, error) {
 	const place = "Debian's cloud kernel"
 	if runtime.GOARCH != "amd64" {
 		return Kernel{}, &absentError{place, errors.New("the host is not x86-64")}
 	}
-	dir, err := c.Entry(ctx, "kernels/debian", cloudKernel, c.fetchDebianKernel)
+	dir, err := c.Entry(ctx, "kernels/debian", cloudKernel, fetch)
 	var unavailable *PackageError
 	if errors.As(err, &unavailable) {
 		return Kernel{}, &absentError{place, unavailable}

@@ -62,8 +62,17 @@ func (c *Cache) resolve(ctx context.Context, path string) (Kernel, error) {
 	if path != "" {
 		return c.namedKernel(ctx, path)
 	}
+	return firstKernel(ctx, c.ownKernel, c.debianKernel, c.hostKernel)
+}
+
+// CachedKernel returns the kernel that [Cache.Kernel] would choose if nothing could be fetched.
+func (c *Cache) CachedKernel(ctx context.Context) (Kernel, error) {
+	return firstKernel(ctx, c.ownKernel, c.fetchedDebianKernel, c.hostKernel)
+}
+
+func firstKernel(ctx context.Context, sources ...func(context.Context) (Kernel, error)) (Kernel, error) {
 	var missing NoKernelError
-	for _, source := range []func(context.Context) (Kernel, error){c.ownKernel, c.debianKernel, c.hostKernel} {
+	for _, source := range sources {
 		kernel, err := source(ctx)
 		var absent *absentError
 		if !errors.As(err, &absent) {

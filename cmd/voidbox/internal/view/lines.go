@@ -175,3 +175,15 @@ func seconds(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
+
+// Value shows an output's value: text as it is, everything else as JSON.
+func Value(v any) string {
+	if s, ok := v.(string); ok {
+		return clean(s)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return clean(string(b))
+}

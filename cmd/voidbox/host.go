@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/voidbox-run/voidbox/core/config"
+	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/sdk"
+	"github.com/voidbox-run/voidbox/sdk/base"
+)
+
+// pluginHost returns a host for the installed plugins, without a configuration that pins any.
+func (c *cli) pluginHost() (*pluginhost.Host, error) { return pluginhost.New(hostOptions()) }
+
+func hostOptions() pluginhost.Options {
+	return pluginhost.Options{
+		Dirs:     pluginhost.DefaultDirs(),
+		Reattach: os.Getenv(sdk.EnvReattach),
+		Logger:   slog.Default(),
+	}
+}
+
+// hostFor returns a host that holds plugins to what the file at path requires of them and to the lock file beside it. Without a
+// host, the diagnostics say why the file cannot even be read that far.
+func (c *cli) hostFor(path string) (*pluginhost.Host, config.Diagnostics, error) {
+	required, diags := config.Requirements(path)
+	if diags.HasErrors() {
+		return nil, diags, nil
+	}
+	lockFile := lockPath(path)
+	lock, err := config.LoadLock(lockFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	opt := hostOptions()
+	opt.Lock = &lock
+	opt.SaveLock = func(l pluginhost.Lock) error { return config.SaveLock(lockFile, l) }
+	opt.Overrides = map[string]string{}
+	for _, r := range required {
+		if r.Dev {
+			opt.Overrides[r.Kind+"-"+r.Name] = r.Source
+			continue
+		}
+		opt.Required = append(opt.Required, r)
+	}
+	host, err := pluginhost.New(opt)
+	return host, diags, err
+}
+
+// lockPath is where the lock of a configuration lies: beside the file, or in the directory.
+func lockPath(path string) string {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return filepath.Join(path, config.LockFileName)
+	}
+	return filepath.Join(filepath.Dir(path), config.LockFileName)
+}
+
+// describe fits a host to what config asks for.
+func describe(host *pluginhost.Host) func(context.Context, base.Kind, string) (base.Description, error) {
+	return func(ctx context.Context, kind base.Kind, name string) (base.Description, error) {
+		found, err := host.Describe(ctx, kind, name)
+		return found.Description, err
+	}
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voidbox-run/voidbox/core/plan"
+)
+
+func (c *cli) planCommand() *cobra.Command {
+	var in inputs
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show the graph of what would run; nothing is started",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			project, err := c.load(cmd.Context(), args[0], &in, false)
+			if err != nil {
+				return err
+			}
+			defer project.host.Close(cmd.Context())
+			graph := newGraph(project.plan)
+			if asJSON {
+				encoder := json.NewEncoder(c.stdout)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(graph)
+			}
+			graph.write(c.stdout)
+			return nil
+		},
+	}
+	in.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// graph is what plan shows of a plan: names and numbers, no value that could be secret.
+type graph struct {
+	Name      string          `json:"name"`
+	Sandboxes []graphSandbox  `json:"sandboxes"`
+	Agents    []graphAgent    `json:"agents,omitempty"`
+	Pipelines []graphPipeline `json:"pipelines,omitempty"`
+}
+
+type graphSandbox struct {
+	Name        string   `json:"name"`
+	Backend     string   `json:"backend"`
+	Image       string   `json:"image,omitempty"`
+	Main        []string `json:"main,omitempty"`
+	CPUs        int      `json:"cpus"`
+	MemoryBytes uint64   `json:"memory_bytes"`
+	Network     string   `json:"network"`
+	Mounts      []string `json:"mounts,omitempty"`
+	Exposed     []string `json:"exposed_secrets,omitempty"`
+}
+
+type graphAgent struct {
+	Name       string   `json:"name"`
+	Sandbox    string   `json:"sandbox"`
+	LLM        string   `json:"llm"`
+	Skills     []string `json:"skills,omitempty"`
+	NeedsInput bool     `json:"needs_input"`
+}
+
+type graphPipeline struct {
+	Name        string       `json:"name"`
+	MaxParallel int          `json:"max_parallel,omitempty"`
+	Stages      []graphStage `json:"stages"`
+	Outputs     []string     `json:"outputs,omitempty"`
+}
+
+type graphStage struct {
+	ID       string   `json:"id"`
+	Agent    string   `json:"agent"`
+	Needs    []string `json:"needs,omitempty"`
+	Attempts int      `json:"attempts"`
+	Timeout  string   `json:"timeout,omitempty"`
+}
+
+func newGraph(p *plan.Plan) graph {
+	redact := plan.NewRedactor(p.Secrets)
+	g := graph{Name: p.Name, Sandboxes: []graphSandbox{}}
+	for _, s := range p.Sandboxes {
+		g.Sandboxes = append(g.Sandboxes, newGraphSandbox(s, redact))
+	}
+	for _, a := range p.Agents {
+		agent := graphAgent{Name: a.Name, Sandbox: a.Sandbox.Name, LLM: blockName(a.LLM.Block), NeedsInput: a.NeedsInput}
+		for _, s := range a.Skills {
+			agent.Skills = append(agent.Skills, blockName(s.Block))
+		}
+		g.Agents = append(g.Agents, agent)
+	}
+	for _, pipeline := range p.Pipelines {
+		g.Pipelines = append(g.Pipelines, newGraphPipeline(pipeline))
+	}
+	return g
+}
+
+func newGraphSandbox(s *plan.Sandbox, redact plan.Redactor) graphSandbox {
+	out := graphSandbox{Name: s.Name, Backend: s.Backend, Image: s.Image, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes, Network: "none", Exposed: s.Exposed}
+	for _, arg := range s.Main {
+		out.Main = append(out.Main, redact.String(arg))
+	}
+	if s.Network != nil {
+		out.Network = s.Network.Plugin
+	}
+	for _, m := range s.Mounts {
+		out.Mounts = append(out.Mounts, fmt.Sprintf("%s at %s (%s)", m.Source, m.Target, m.Mode))
+	}
+	return out
+}
+
+func newGraphPipeline(p *plan.Pipeline) graphPipeline {
+	out := graphPipeline{Name: p.Name, MaxParallel: p.MaxParallel}
+	for _, s := range p.Stages {
+		stage := graphStage{ID: s.ID(), Agent: s.Agent.Name, Needs: s.Needs, Attempts: max(s.Retry.Attempts, 1)}
+		if s.Timeout > 0 {
+			stage.Timeout = s.Timeout.Round(time.Millisecond).String()
+		}
+		out.Stages = append(out.Stages, stage)
+	}
+	for _, o := range p.Outputs {
+		out.Outputs = append(out.Outputs, o.Name)
+	}
+	return out
+}
+
+func blockName(b plan.Block) string { return b.Plugin + "." + b.Label }
+
+func (g graph) write(w io.Writer) {
+	for _, s := range g.Sandboxes {
+		fmt.Fprintf(w, "sandbox %s: %s, %d CPU, %d MiB, image %s, network %s\n", s.Name, s.Backend, s.CPUs, s.MemoryBytes>>20, s.Image, s.Network)
+		if len(s.Main) > 0 {
+			fmt.Fprintf(w, "  main process: %s\n", strings.Join(s.Main, " "))
+		}
+		for _, m := range s.Mounts {
+			fmt.Fprintf(w, "  lends %s\n", m)
+		}
+		for _, name := range s.Exposed {
+			fmt.Fprintf(w, "  ! %s will be inside this sandbox in clear: its programs, and so the agent, can read it and send it on\n", name)
+		}
+	}
+	for _, a := range g.Agents {
+		fmt.Fprintf(w, "agent %s: %s in sandbox %s", a.Name, a.LLM, a.Sandbox)
+		if len(a.Skills) > 0 {
+			fmt.Fprintf(w, ", skills %s", strings.Join(a.Skills, ", "))
+		}
+		fmt.Fprintln(w)
+	}
+	for _, p := range g.Pipelines {
+		p.write(w)
+	}
+}
+
+func (p graphPipeline) write(w io.Writer) {
+	fmt.Fprintf(w, "pipeline %s:\n", p.Name)
+	for _, s := range p.Stages {
+		fmt.Fprintf(w, "  %s: agent %s", s.ID, s.Agent)
+		if len(s.Needs) > 0 {
+			fmt.Fprintf(w, ", after %s", strings.Join(s.Needs, ", "))
+		}
+		if s.Attempts > 1 {
+			fmt.Fprintf(w, ", up to %d attempts", s.Attempts)
+		}
+		if s.Timeout != "" {
+			fmt.Fprintf(w, ", at most %s", s.Timeout)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, o := range p.Outputs {
+		fmt.Fprintf(w, "  output %s\n", o)
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voidbox-run/voidbox/cmd/voidbox/internal/view"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/run"
+	"github.com/voidbox-run/voidbox/internal/version"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+type runFlags struct {
+	inputs
+	target string
+	json   bool
+	keep   bool
+	runDir string
+}
+
+func (c *cli) runCommand() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a file's pipeline, agent or sandbox",
+		Long: "run executes a file, or a directory of files: its only pipeline, else its only agent, else the main process of its only\n" +
+			"sandbox. --target chooses where there are several.\n\n" +
+			"The result goes to standard output, what happens on the way to standard error. Ctrl-C cancels and cleans up; a second\n" +
+			"Ctrl-C kills at once.",
+		Example: "  voidbox run examples/hello.hcl\n" +
+			"  voidbox run --var backend=mock examples/hello.hcl\n" +
+			"  voidbox run --json examples/hello.hcl | jq -r 'select(.type == \"tool_call\").data.tool'",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], &flags) },
+	}
+	flags.inputs.flags(cmd)
+	cmd.Flags().StringVar(&flags.target, "target", "", "run `pipeline.NAME, agent.NAME or sandbox.NAME`")
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
+	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
+	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`")
+	return cmd
+}
+
+func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
+	soft, hard, stop := interrupts(ctx)
+	defer stop()
+	project, err := c.load(soft, path, &flags.inputs, true)
+	if err != nil {
+		return err
+	}
+	defer project.host.Close(hard)
+	sink, closeView := c.view(flags.json)
+	defer closeView()
+	r, err := run.New(run.Config{
+		Plan: project.plan, Target: flags.target, Host: run.Plugins(project.host), Sinks: []event.Sink{sink},
+		RunDir: flags.runDir, Keep: flags.keep, Version: version.String(), Hard: hard,
+	})
+	if err != nil {
+		return failWith(run.ExitCode(err), err)
+	}
+	result, err := r.Run(soft)
+	closeView()
+	if err != nil {
+		return c.runError(result, err)
+	}
+	if !flags.json {
+		c.printResult(result)
+	}
+	return nil
+}
+
+// runError ends a run that did not succeed. The view has shown the error with its remedy already, unless the run never began.
+func (c *cli) runError(result run.Result, err error) error {
+	if result.Run == "" {
+		return failWith(run.ExitCode(err), err)
+	}
+	if result.Dir != "" {
+		fmt.Fprintln(c.stderr, "  details: "+result.Dir)
+	}
+	return failShown(run.ExitCode(err))
+}
+
+// printResult writes what the run was for to standard output: the outputs of a pipeline, else the text of its last stage. A view
+// has shown that text already when both go to one terminal.
+func (c *cli) printResult(result run.Result) {
+	for _, name := range sortedKeys(result.Outputs) {
+		fmt.Fprintf(c.stdout, "%s = %s\n", name, view.Value(result.Outputs[name]))
+	}
+	sameTerminal := isTerminal(c.stdout) && isTerminal(c.stderr)
+	if len(result.Outputs) == 0 && result.Output != "" && !sameTerminal {
+		fmt.Fprintln(c.stdout, result.Output)
+	}
+}
+
+// view returns the sink for this terminal or pipe, and what takes it down; taking it down twice is harmless.
+func (c *cli) view(asJSON bool) (event.Sink, func()) {
+	if asJSON {
+		return view.NewJSON(c.stdout), func() {}
+	}
+	if !isTerminal(c.stderr) {
+		return view.NewPlain(c.stderr, false), func() {}
+	}
+	live := view.NewLive(c.stderr, func() int { return int(c.width()) }, c.colour(c.stderr))
+	return live, sync.OnceFunc(live.Close)
+}
+
+// errInterrupted is the cause of a run that the user cancelled.
+var errInterrupted = errdef.New(context.Canceled, "interrupted")
+
+// interrupts returns two contexts: the first SIGINT or SIGTERM ends soft, a second one ends hard too.
+func interrupts(ctx context.Context) (soft, hard context.Context, stop func()) {
+	hard, killed := context.WithCancelCause(ctx)
+	soft, cancelled := context.WithCancelCause(hard)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for _, cancel := range []context.CancelCauseFunc{cancelled, killed} {
+			select {
+			case <-signals:
+				cancel(errInterrupted)
+			case <-done:
+				return
+			}
+		}
+	})
+	return soft, hard, func() {
+		signal.Stop(signals)
+		close(done)
+		wg.Wait()
+		killed(errors.New("the command has ended"))
+	}
+}
