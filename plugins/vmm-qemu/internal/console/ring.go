@@ -123,3 +123,10 @@ func (r *Ring) Tail(lines int) string {
 	all := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r", ""), "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
+
+// Written returns the number of bytes written since the start.
+func (r *Ring) Written() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end
+}

@@ -1,0 +1,213 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/hostmem"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/machine"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qmp"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/tsc"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+// overhead is what QEMU takes beside the guest's memory, in bytes.
+const overhead = 64 << 20
+
+// ReasonMemory marks a VM that does not fit into the host's memory.
+const ReasonMemory = "host_memory"
+
+// Options are what a user may choose.
+type Options struct {
+	Program     string // path or name of QEMU; empty means the usual one
+	Accelerator string // for machines that leave the choice open; empty means auto
+	RuntimeDir  string // where this process's own socket lies
+}
+
+// Monitor monitors one VM.
+type Monitor struct {
+	opt     Options
+	confine func(jail.Grants) error // nil in tests, where it would confine the test
+	clock   *tsc.Meter
+	events  *eventLog
+	states  states
+	vm      *vm // set once created
+}
+
+// New returns a monitor without a VM. It confines the process once a VM is created.
+func New() *Monitor {
+	m := newMonitor()
+	m.confine = jail.Process
+	return m
+}
+
+func newMonitor() *Monitor {
+	return &Monitor{clock: tsc.Start(), events: newEventLog(), states: states{now: none}}
+}
+
+// Configure takes the user's choices; to be called before Create.
+func (m *Monitor) Configure(opt Options) { m.opt = opt }
+
+// Create implements vmm.VMM.
+func (m *Monitor) Create(ctx context.Context, spec vmm.Machine) (vmm.Created, error) {
+	err := m.states.change("create", none, creating, func() error { return nil })
+	if err != nil {
+		return vmm.Created{}, err
+	}
+	made, err := m.create(ctx, spec)
+	if err != nil {
+		m.states.set(none)
+		return vmm.Created{}, err
+	}
+	m.vm = made
+	m.states.set(created)
+	go m.supervise(made)
+	return vmm.Created{Accelerator: made.accelerator, Monitor: "QEMU " + made.qmp.Version()}, nil
+}
+
+func (m *Monitor) create(ctx context.Context, spec vmm.Machine) (*vm, error) {
+	if err := machine.Check(spec); err != nil {
+		return nil, err
+	}
+	if err := checkHostMemory(spec.MemoryBytes); err != nil {
+		return nil, err
+	}
+	wanted := spec.Accelerator
+	if wanted == "" || wanted == qemu.Auto {
+		wanted = m.opt.Accelerator
+	}
+	accelerator, err := qemu.Choose(wanted)
+	if err != nil {
+		return nil, err
+	}
+	program, err := qemu.Find(m.opt.Program)
+	if err != nil {
+		return nil, err
+	}
+	made, err := boot(ctx, program, spec, hostOf(accelerator, m.clock.KHz()), m.onQMP, m.onConsoleLine)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.lock(spec); err != nil {
+		made.end()
+		return nil, err
+	}
+	return made, nil
+}
+
+func checkHostMemory(guest uint64) error {
+	available, bound, err := hostmem.Local().Available()
+	if err != nil {
+		return fmt.Errorf("see how much memory this machine has: %w", err)
+	}
+	if guest+overhead <= available {
+		return nil
+	}
+	return errdef.New(errdef.ErrExhausted, "a VM with %d MiB does not fit: %s has %d MiB left, and QEMU itself takes %d",
+		guest>>20, bound, available>>20, uint64(overhead)>>20).
+		WithReason(ReasonMemory).WithRemedy("lower memory in the sandbox block, or free some on this machine")
+}
+
+// Start implements vmm.VMM.
+func (m *Monitor) Start(ctx context.Context) error {
+	return m.states.change("start", created, running, func() error {
+		return m.command(ctx, "cont", vmm.Started)
+	})
+}
+
+// Pause implements vmm.VMM.
+func (m *Monitor) Pause(ctx context.Context) error {
+	return m.states.change("pause", running, paused, func() error {
+		return m.command(ctx, "stop", vmm.Paused)
+	})
+}
+
+// Resume implements vmm.VMM.
+func (m *Monitor) Resume(ctx context.Context) error {
+	return m.states.change("resume", paused, running, func() error {
+		return m.command(ctx, "cont", vmm.Resumed)
+	})
+}
+
+// command sends a command and records what it has brought about.
+func (m *Monitor) command(ctx context.Context, name string, then vmm.EventKind) error {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	err := m.vm.qmp.Do(ctx, name, nil, nil)
+	if errors.Is(err, qmp.ErrClosed) {
+		return errdef.New(errdef.ErrState, "QEMU has ended: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("QEMU: %w", err)
+	}
+	m.events.add(vmm.Event{Kind: then})
+	return nil
+}
+
+// Stop implements vmm.VMM.
+func (m *Monitor) Stop(ctx context.Context, grace time.Duration) error {
+	err := m.states.change("stop", none, stopped, func() error { return nil })
+	if err == nil {
+		m.events.add(vmm.Event{Kind: vmm.Stopped})
+		return nil
+	}
+	switch m.states.get() {
+	case stopped:
+		return nil
+	case creating:
+		return err
+	case running:
+		m.vm.powerDown(ctx, grace)
+	}
+	m.vm.end()
+	<-m.vm.done
+	return nil
+}
+
+// Snapshot implements vmm.VMM.
+func (m *Monitor) Snapshot(context.Context, string) error { return noSnapshots() }
+
+// Restore implements vmm.VMM.
+func (m *Monitor) Restore(context.Context, string, vmm.Wires) error { return noSnapshots() }
+
+func noSnapshots() error {
+	return errdef.New(errdef.ErrUnsupported, "the qemu backend has no snapshots: guest memory is shared with its devices")
+}
+
+// Watch implements vmm.VMM.
+func (m *Monitor) Watch(ctx context.Context, fn func(vmm.Event) error) error {
+	return m.events.watch(ctx, fn)
+}
+
+// Console implements vmm.VMM.
+func (m *Monitor) Console(ctx context.Context, follow bool, fn func(data []byte, lost uint64) error) error {
+	v, err := m.existing()
+	if err != nil {
+		return err
+	}
+	return v.ring.Read(ctx, follow, fn)
+}
+
+// Metrics implements vmm.VMM.
+func (m *Monitor) Metrics(context.Context) (map[string]uint64, error) {
+	v, err := m.existing()
+	if err != nil {
+		return nil, err
+	}
+	return v.usage.read(), nil
+}
+
+func (m *Monitor) existing() (*vm, error) {
+	if s := m.states.get(); s == none || s == creating || m.vm == nil {
+		return nil, errdef.New(errdef.ErrState, "there is no VM yet")
+	}
+	return m.vm, nil
+}
+
+// Drain ends the VM with the process.
+func (m *Monitor) Drain(ctx context.Context) error { return m.Stop(ctx, 0) }
