@@ -143,8 +143,12 @@ func (s *scheduler) run(ctx context.Context) {
 		}
 	}
 	for _, st := range s.stages {
-		if _, done := s.outcomes[st.ID()]; !done {
-			s.outcomes[st.ID()] = Outcome{Status: event.Cancelled, Err: context.Cause(ctx)}
+		if _, done := s.outcomes[st.ID()]; done {
+			continue
+		}
+		o := Outcome{Status: event.Cancelled, Err: context.Cause(ctx), Attempts: s.attempts[st.ID()]}
+		if s.outcomes[st.ID()] = o; o.Attempts > 0 && s.opt.Finished != nil {
+			s.opt.Finished(st, o)
 		}
 	}
 }
@@ -248,6 +252,10 @@ func (s *scheduler) wait(ctx context.Context, a attempt, n int) {
 	delay := backoff(a.stage.Retry.Backoff, n)
 	if s.opt.Retrying != nil {
 		s.opt.Retrying(a.stage, n+1, delay, a.err)
+	}
+	if delay == 0 {
+		s.busy[a.stage.ID()] = false
+		return
 	}
 	s.waiting++
 	over := make(chan struct{})

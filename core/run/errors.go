@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/sdk/base"
@@ -109,6 +110,10 @@ func final(err error) bool {
 	var config *ConfigError
 	var machine *MachineError
 	var plugin *PluginError
+	var limit *agent.LimitError
+	if errors.As(err, &limit) && (limit.Limit == agent.LimitTokens || limit.Limit == agent.LimitUSD) {
+		return true // another attempt would spend as much again
+	}
 	return errors.As(err, &config) || errors.As(err, &machine) || errors.As(err, &plugin) ||
 		errors.Is(err, errdef.ErrInvalid) || errors.Is(err, errdef.ErrUnsupported) || errors.Is(err, errdef.ErrUnauthenticated)
 }
