@@ -3,8 +3,10 @@ package sdk
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +32,13 @@ func watchLifeline(fd, runtimeDir string) error {
 		return fmt.Errorf("%s=%s: %w", EnvLifeline, fd, err)
 	}
 	pipe := os.NewFile(uintptr(n), "lifeline")
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	go func() {
+		// The kernel sends it when the host's thread that started us ends, which can be before the pipe is closed.
+		<-hangup
+		die(runtimeDir)
+	}()
 	go func() {
 		buf := make([]byte, 64)
 		for {
@@ -44,9 +53,12 @@ func watchLifeline(fd, runtimeDir string) error {
 // cleanupLimit bounds the time that the files of a dead host may cost.
 const cleanupLimit = 200 * time.Millisecond
 
+var dying sync.Mutex
+
 // die ends the process and its children at once. The private directory goes first, since nobody is left to remove it; the
 // host's own directory goes with the last plugin's.
 func die(runtimeDir string) {
+	dying.Lock() // never unlocked: once is enough
 	cleaned := make(chan struct{})
 	go func() {
 		defer close(cleaned)

@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"context"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -28,12 +29,13 @@ func (i *Instance) explainStream(ctx context.Context, desc *grpc.StreamDesc, con
 	if err != nil {
 		return nil, i.explain(ctx, err)
 	}
-	return &explainedStream{ClientStream: stream, inst: i}, nil
+	return &explainedStream{ClientStream: stream, inst: i, ctx: ctx}, nil
 }
 
 type explainedStream struct {
 	grpc.ClientStream
 	inst *Instance
+	ctx  context.Context // the caller's; that of the stream has ended by the time of an error
 }
 
 // RecvMsg is where a stream's error shows; SendMsg only says io.EOF.
@@ -42,11 +44,14 @@ func (s *explainedStream) RecvMsg(m any) error {
 	if err == nil {
 		return nil
 	}
-	return s.inst.explain(s.Context(), err)
+	return s.inst.explain(s.ctx, err)
 }
 
 // explainable leaves out the calls by which an explanation is found, and go-plugin's own.
 func explainable(method string) bool { return strings.HasPrefix(method, "/voidbox.plugin.v1.") }
+
+// exitLimit bounds the wait for the end of a process that answers no more.
+const exitLimit = 5 * time.Second
 
 // explain returns the death of the process if that is what stands behind err. A plugin that still answers has sent the error
 // itself; one that does not is dead, or about to be.
@@ -54,11 +59,16 @@ func (i *Instance) explain(ctx context.Context, err error) error {
 	if status.Code(err) != codes.Unavailable || i.isClosing() || i.Ping(ctx) == nil {
 		return err
 	}
+	if known := i.proc.reason(); known != nil {
+		return known
+	}
 	select {
 	case <-i.proc.exited:
 	case <-i.closing:
 		return err
 	case <-ctx.Done():
+		return err
+	case <-time.After(exitLimit):
 		return err
 	}
 	if cause := i.proc.cause(""); cause != nil {

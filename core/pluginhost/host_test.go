@@ -53,6 +53,8 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	// Cleanups run last to first: every host of the house is closed by then.
+	t.Cleanup(func() { goleak.VerifyNone(t) })
 	return &house{builtin: t.TempDir(), third: t.TempDir(), log: &records{}}
 }
 
@@ -99,7 +101,6 @@ func (h *house) host(t *testing.T, change ...func(*Options)) *Host {
 		if err := os.Remove(runtime); err != nil {
 			t.Errorf("something is left: %v", err)
 		}
-		goleak.VerifyNone(t)
 	})
 	return host
 }

@@ -11,9 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
+	pluginv1 "github.com/voidbox-run/voidbox/api/voidbox/plugin/v1"
 	"github.com/voidbox-run/voidbox/sdk"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/llm"
@@ -47,6 +50,7 @@ var behaviours = map[string]func(p *sdk.Plugin){
 	"impostor": func(*sdk.Plugin) { impostor() },
 	"stranger": func(*sdk.Plugin) { stranger() },
 	"garbage":  func(*sdk.Plugin) { garbage() },
+	"bloated":  func(*sdk.Plugin) { bloated() },
 	"stubborn": func(p *sdk.Plugin) { p.Drain = func(context.Context) error { hang(); return nil } },
 	"parent":   func(*sdk.Plugin) { startChild("sleeper"); holdAlive() },
 	"jailed":   func(p *sdk.Plugin) {},
@@ -204,6 +208,44 @@ func stranger() {
 	})
 }
 
+// bloated is a plugin without package sdk, and without its limits.
+func bloated() {
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig:  sdk.Handshake(),
+		VersionedPlugins: map[int]plugin.PluginSet{1: {"voidbox": bloatedPlugin{}}},
+		GRPCServer:       plugin.DefaultGRPCServer,
+	})
+	os.Exit(0)
+}
+
+type bloatedPlugin struct{ plugin.NetRPCUnsupportedPlugin }
+
+func (bloatedPlugin) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, nil
+}
+
+func (bloatedPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	base.Register(s, bloatedBase{})
+	pluginv1.RegisterLLMServer(s, bloatedLLM{})
+	return nil
+}
+
+type bloatedBase struct{}
+
+func (bloatedBase) Info() base.Description {
+	return base.Description{Kind: base.KindLLM, Name: "bloated", Version: "1.0.0"}
+}
+func (bloatedBase) Configure(context.Context, base.Config) error { return nil }
+func (bloatedBase) Drain(context.Context, time.Duration) error   { return nil }
+
+type bloatedLLM struct {
+	pluginv1.UnimplementedLLMServer
+}
+
+func (bloatedLLM) DescribeLLM(context.Context, *pluginv1.DescribeLLMRequest) (*pluginv1.DescribeLLMResponse, error) {
+	return &pluginv1.DescribeLLMResponse{Dialect: strings.Repeat("y", 100<<20)}, nil
+}
+
 // garbage writes to standard error what no log reader expects.
 func garbage() {
 	w := os.Stderr
@@ -229,7 +271,7 @@ func (echo) PlanCLI(context.Context, llm.CLIRequest) (llm.CLIPlan, error) {
 
 func (echo) ParseCLI(context.Context) (llm.Parser, error) { panic("not called") }
 
-func (echo) Complete(_ context.Context, req llm.Request, progress func(llm.Progress) error) (llm.Turn, error) {
+func (echo) Complete(ctx context.Context, req llm.Request, progress func(llm.Progress) error) (llm.Turn, error) {
 	answer := func(text string) (llm.Turn, error) {
 		return llm.Turn{Message: llm.Message{Role: llm.Assistant, Parts: []llm.Part{{Text: text}}}, StopReason: llm.EndTurn}, nil
 	}
@@ -240,14 +282,15 @@ func (echo) Complete(_ context.Context, req llm.Request, progress func(llm.Progr
 			return llm.Turn{}, err
 		}
 		return answer(string(text))
-	case "die":
+	case "stream":
 		if err := progress(llm.Progress{Delta: &llm.Text{Text: "half an"}}); err != nil {
 			return llm.Turn{}, err
 		}
+		<-ctx.Done()
+		return llm.Turn{}, ctx.Err()
+	case "die":
 		fmt.Fprintln(os.Stderr, "out of tape")
-		panic("boom in mid-stream")
-	case "100MiB":
-		return answer(strings.Repeat("y", 100<<20))
+		panic("boom in a turn")
 	case "print":
 		fmt.Println("a stray print")
 		return answer("printed")

@@ -24,8 +24,8 @@ var cloneFlags = map[string]uintptr{
 func procAttr(namespaces []string) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
 		Setpgid: true,
-		// For a plugin that does not watch its lifeline, or not yet. Not SIGKILL: one that does watch kills its children first.
-		Pdeathsig: unix.SIGTERM,
+		// For a plugin that does not watch its lifeline, or not yet. Not SIGKILL: package sdk kills the plugin's children first.
+		Pdeathsig: unix.SIGHUP,
 	}
 	for _, ns := range namespaces {
 		attr.Cloneflags |= cloneFlags[ns]
