@@ -55,9 +55,17 @@ func New(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	d := newDevice(cfg)
+	d.listener = l
+	d.tasks.Go(d.accept)
+	return d, nil
+}
+
+// newDevice returns a device that does not listen yet.
+func newDevice(cfg Config) *Device {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &Device{
-		cfg: cfg, log: cfg.Logger, listener: l,
+	return &Device{
+		cfg: cfg, log: cfg.Logger,
 		ctx: ctx, cancel: cancel,
 		work:     make(chan struct{}, 1),
 		conns:    make(map[key]*conn),
@@ -65,8 +73,6 @@ func New(cfg Config) (*Device, error) {
 		resets:   resetQueue{limit: 2 * cfg.MaxConnections},
 		nextPort: firstHostPort,
 	}
-	d.tasks.Go(d.accept)
-	return d, nil
 }
 
 // DeviceID implements virtio.Device.

@@ -236,15 +236,17 @@ func (g *guest) next() received {
 	return p
 }
 
-// expect receives one packet, which must be op between the ports. Credit updates before it are passed over.
+// expect receives one packet, which must be op between the ports. Other credit updates before it are
+// passed over.
 func (g *guest) expect(op operation, guestPort, hostPort uint32) received {
 	g.t.Helper()
 	for {
 		p := g.next()
-		if p.op == opCreditUpdate && op != opCreditUpdate {
+		wanted := p.op == op && p.dstPort == guestPort && p.srcPort == hostPort
+		if p.op == opCreditUpdate && !wanted {
 			continue
 		}
-		if p.op != op || p.dstPort != guestPort || p.srcPort != hostPort {
+		if !wanted {
 			g.t.Fatalf("got operation %d for %d from %d, want %d for %d from %d",
 				p.op, p.dstPort, p.srcPort, op, guestPort, hostPort)
 		}

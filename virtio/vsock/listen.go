@@ -90,18 +90,29 @@ func (d *Device) hostConnects(u *net.UnixConn, done func()) {
 		_ = u.Close()
 		return
 	}
-	timeout := time.NewTimer(d.cfg.HandshakeTimeout)
+	if c.answered() {
+		c.greet()
+	}
+}
+
+// answered waits for the guest's answer to a request. True means that the caller has to greet, also where the
+// guest has ended the connection right after its answer: the handshake has the host side then.
+func (c *conn) answered() bool {
+	timeout := time.NewTimer(c.d.cfg.HandshakeTimeout)
 	defer timeout.Stop()
 	select {
-	case <-c.done:
-		return
-	case <-timeout.C:
-		if c.giveUp() {
-			return
-		}
 	case <-c.open:
+		return true
+	case <-c.done:
+	case <-timeout.C:
+		c.giveUp()
 	}
-	c.greet()
+	select {
+	case <-c.open:
+		return true
+	default:
+		return false
+	}
 }
 
 // readCommand reads the line CONNECT <port>. It reads byte by byte, since what follows the line is the guest's.
@@ -169,16 +180,15 @@ func (d *Device) freePort(guest uint32) uint32 {
 	}
 }
 
-// giveUp ends a connection that the guest has not answered; false means that it just has.
-func (c *conn) giveUp() bool {
+// giveUp ends a connection that the guest has not answered, unless it just has.
+func (c *conn) giveUp() {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
 	if c.state != stateRequested {
-		return false
+		return
 	}
 	c.d.log.Debug("vsock connection refused: the guest does not answer", "guest_port", c.guest)
 	c.abort()
-	return true
 }
 
 // greet tells the host program that the guest has answered, and serves the connection.
