@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,9 +17,14 @@ import (
 // ListenVsock binds the agent's port for whatever address the machine has, which a restore may change. Only the host may
 // connect.
 func ListenVsock(log *slog.Logger) (net.Listener, error) {
+	const remedy = "give the machine a vsock device and the kernel its driver"
+	// Without a device the port binds all the same, and nobody can ever connect to it.
+	if cid, err := vsock.ContextID(); err != nil || cid == unix.VMADDR_CID_ANY {
+		return nil, errors.Join(errors.New("no vsock device: "+remedy), err)
+	}
 	l, err := vsock.ListenContextID(unix.VMADDR_CID_ANY, boot.AgentPort, nil)
 	if err != nil {
-		return nil, fmt.Errorf("listen on vsock port %d: %w; does the machine have a vsock device, and the kernel its driver?", boot.AgentPort, err)
+		return nil, fmt.Errorf("listen on vsock port %d: %w: %s", boot.AgentPort, err, remedy)
 	}
 	return HostOnly{Listener: l, Log: log}, nil
 }
