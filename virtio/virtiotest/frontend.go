@@ -164,14 +164,20 @@ func MemTable(m *Memory) []byte {
 // StartRing sets up the ring as queue i and enables it, in QEMU's order: enabled before it is configured, and after.
 func (f *FrontEnd) StartRing(i int, r *Ring, base uint16) {
 	f.t.Helper()
+	f.must(MsgSetVringEnable, U32(uint32(i), 1))
+	f.ConfigureRing(i, r, base)
+	f.must(MsgSetVringEnable, U32(uint32(i), 1))
+}
+
+// ConfigureRing sets up the ring as queue i without enabling it.
+func (f *FrontEnd) ConfigureRing(i int, r *Ring, base uint16) {
+	f.t.Helper()
 	index := uint32(i)
-	f.must(MsgSetVringEnable, U32(index, 1))
 	f.must(MsgSetVringNum, U32(index, uint32(r.Size)))
 	f.must(MsgSetVringBase, U32(index, uint32(base)))
 	f.must(MsgSetVringAddr, append(U32(index, 0), U64(user(r.Desc), user(r.Used), user(r.Avail), 0)...))
-	f.must(MsgSetVringCall, U64(uint64(i)), fdOf(r.Call))
-	f.must(MsgSetVringKick, U64(uint64(i)), fdOf(r.Kick))
-	f.must(MsgSetVringEnable, U32(index, 1))
+	f.must(MsgSetVringCall, U64(uint64(i)), FD(r.Call))
+	f.must(MsgSetVringKick, U64(uint64(i)), FD(r.Kick))
 }
 
 // StopRing stops queue i and returns its base.
@@ -204,7 +210,7 @@ func U64(v ...uint64) (b []byte) {
 
 func duplicate(t testing.TB, e *virtio.EventFD) *virtio.EventFD {
 	t.Helper()
-	fd, err := unix.FcntlInt(uintptr(fdOf(e)), unix.F_DUPFD_CLOEXEC, 0)
+	fd, err := unix.FcntlInt(uintptr(FD(e)), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,8 +221,8 @@ func duplicate(t testing.TB, e *virtio.EventFD) *virtio.EventFD {
 	return d
 }
 
-// fdOf returns the descriptor without making it blocking, which os.File.Fd may do. e outlives its use.
-func fdOf(e *virtio.EventFD) (fd int) {
+// FD returns the descriptor without making it blocking, which os.File.Fd may do. e outlives its use.
+func FD(e *virtio.EventFD) (fd int) {
 	raw, err := e.File().SyscallConn()
 	if err == nil {
 		err = raw.Control(func(d uintptr) { fd = int(d) })

@@ -54,17 +54,19 @@ func NewRing(t testing.TB, mem *Memory, size int, features uint64) *Ring {
 	for i := size - 1; i >= 0; i-- {
 		r.free = append(r.free, uint16(i))
 	}
-	r.Kick, r.Call = newEvent(t), newEvent(t)
+	r.Kick, r.Call = NewEvent(t), NewEvent(t)
 	return r
 }
 
-func newEvent(t testing.TB) *virtio.EventFD {
+// NewEvent returns an eventfd for the time of the test, on which waits end after Patience.
+func NewEvent(t testing.TB) *virtio.EventFD {
 	t.Helper()
 	e, err := virtio.NewEventFD()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Close() })
+	_ = e.File().SetReadDeadline(time.Now().Add(Patience))
 	return e
 }
 
