@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/sdk/boot"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
+)
+
+// Defaults of a Spec.
+const (
+	DefaultCPUs         = 1
+	DefaultMemory       = 512 << 20
+	DefaultReadyTimeout = 30 * time.Second
+	// BaseImage is the name of the built-in system.
+	BaseImage = "base"
+)
+
+// bootLimitFactor bounds a boot as a whole, in ready timeouts.
+const bootLimitFactor = 10
+
+// Spec says what a VM sandbox is like. The zero value is a good one.
+type Spec struct {
+	Name        string // for logs; empty means "sandbox"
+	Hostname    string // empty means the name
+	Image       string // "" or BaseImage, or the path of a raw disk with an ext4 or EROFS root
+	Kernel      string // path; empty means resolved by the image cache
+	Initrd      string // path of an initramfs that brings the agent as /init; empty means built
+	CommandLine string // added to the kernel's
+	CPUs        int    // 0 means DefaultCPUs
+	MemoryBytes uint64 // 0 means DefaultMemory
+	Accelerator string // auto, kvm, hvf or tcg; empty leaves it to the monitor's configuration
+
+	Env        map[string]string
+	Main       []string // main process; empty means none
+	User       string   // root, sandbox or uid[:gid]; empty means sandbox
+	WorkingDir string
+	Limits     sandbox.Limits // of each command that asks for none
+	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
+
+	// ReadyTimeout is how long a boot may show no sign of progress; 0 means DefaultReadyTimeout. BootLimit bounds it as a
+	// whole; 0 means ten ready timeouts.
+	ReadyTimeout time.Duration
+	BootLimit    time.Duration
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.Name == "" {
+		s.Name = "sandbox"
+	}
+	if s.CPUs == 0 {
+		s.CPUs = DefaultCPUs
+	}
+	if s.MemoryBytes == 0 {
+		s.MemoryBytes = DefaultMemory
+	}
+	if s.ReadyTimeout == 0 {
+		s.ReadyTimeout = DefaultReadyTimeout
+	}
+	if s.BootLimit == 0 {
+		s.BootLimit = bootLimitFactor * s.ReadyTimeout
+	}
+	if s.Hostname == "" {
+		s.Hostname = machineName(s.Name)
+	}
+	return s
+}
+
+func (s Spec) base() bool { return s.Image == "" || s.Image == BaseImage }
+
+var notInNames = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// machineName makes a name that monitors and host names admit: [a-z0-9-], at most 63 bytes, no hyphen at an end.
+func machineName(name string) string {
+	name = notInNames.ReplaceAllString(strings.ToLower(name), "-")
+	name = strings.Trim(name[:min(len(name), 63)], "-")
+	if name == "" {
+		return "sandbox"
+	}
+	return name
+}
+
+// announcePort is the vsock port of the host that the agent announces itself to.
+const announcePort = 1025
+
+// rootSerial is how the guest finds its root disk.
+const rootSerial = "root"
+
+// bootConfig makes the boot configuration, with a token and a seed of its own.
+func (s Spec) bootConfig(now time.Time) (*boot.Config, error) {
+	user, err := parseUser(s.User)
+	if err != nil {
+		return nil, err
+	}
+	c := &boot.Config{
+		Version:       boot.Version,
+		Token:         randomBytes(sandbox.TokenSize),
+		Seed:          randomBytes(64),
+		Hostname:      s.Hostname,
+		Env:           s.Env,
+		Dir:           s.WorkingDir,
+		User:          user,
+		Limits:        boot.Limits(s.Limits),
+		ClockUnixNano: now.UnixNano(),
+		AnnouncePort:  announcePort,
+	}
+	for _, rule := range s.Commands {
+		c.Commands = append(c.Commands, boot.CommandRule(rule))
+	}
+	if len(s.Main) > 0 {
+		c.Main = &boot.Main{Args: s.Main}
+	}
+	if !s.base() {
+		fsType, err := detectFS(s.Image)
+		if err != nil {
+			return nil, err
+		}
+		c.Root = boot.Root{Kind: boot.RootDisk, Serial: rootSerial, FSType: fsType, Mode: boot.RootOverlay}
+	}
+	return c, nil
+}
+
+// bootSegment puts c into an archive of its own.
+func bootSegment(c *boot.Config) ([]byte, error) {
+	encoded, err := c.Encode()
+	if err != nil {
+		return nil, errdef.New(errdef.ErrInvalid, "%w", err)
+	}
+	return image.BootSegment(encoded)
+}
+
+// parseUser knows the accounts that every guest has, and takes numbers for all others.
+func parseUser(user string) (boot.User, error) {
+	switch user {
+	case "", boot.DefaultUser.Name:
+		return boot.User{}, nil
+	case "root":
+		return boot.User{Name: "root", Home: "/root"}, nil
+	}
+	uidText, gidText, both := strings.Cut(user, ":")
+	if !both {
+		gidText = uidText
+	}
+	uid, uidErr := strconv.ParseUint(uidText, 10, 32)
+	gid, gidErr := strconv.ParseUint(gidText, 10, 32)
+	if uidErr != nil || gidErr != nil {
+		return boot.User{}, errdef.New(errdef.ErrInvalid, "user %q: want root, %s or uid[:gid]", user, boot.DefaultUser.Name)
+	}
+	return boot.User{UID: uint32(uid), GID: uint32(gid), Name: "user" + uidText, Home: "/"}, nil
+}
+
+// Places of magic numbers: Linux fs/ext4/ext4.h (s_magic) and fs/erofs/erofs_fs.h, both superblocks at 1024.
+const (
+	superblock = 1024
+	ext4Magic  = 0xef53
+	ext4At     = 0x38
+	erofsMagic = 0xe0f5e1e2
+)
+
+// detectFS looks which of the file systems that guests can mount is on a raw disk.
+func detectFS(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("image: %w", err)
+	}
+	defer f.Close()
+	var head [ext4At + 2]byte
+	if _, err := f.ReadAt(head[:], superblock); err != nil {
+		return "", errdef.New(errdef.ErrInvalid, "image %s is too short for a disk: %w", path, err)
+	}
+	switch {
+	case binary.LittleEndian.Uint32(head[:]) == erofsMagic:
+		return "erofs", nil
+	case binary.LittleEndian.Uint16(head[ext4At:]) == ext4Magic:
+		return "ext4", nil
+	}
+	return "", errdef.New(errdef.ErrInvalid, "image %s is neither %q nor a raw disk with ext4 or EROFS on it", path, BaseImage).
+		WithRemedy("a disk must be one file system without a partition table: mke2fs -t ext4 -d DIRECTORY disk.raw 1G")
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, by its contract
+	return b
+}

@@ -1,0 +1,42 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voidbox-run/voidbox/core/sandbox"
+	contract "github.com/voidbox-run/voidbox/sdk/sandbox"
+)
+
+func TestBootAndUse(t *testing.T) {
+	cfg, _ := config(t, sandbox.Spec{Name: "First Box", CPUs: 2, Env: map[string]string{"GREETING": "hello"}})
+	var stages []sandbox.Stage
+	cfg.Progress = func(s sandbox.Stage) { stages = append(stages, s) }
+	s, err := sandbox.NewVM(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeVM(t, s)
+	var out bytes.Buffer
+	exit, err := s.Exec(t.Context(), contract.Command{Args: []string{"sh", "-c", "echo $GREETING from $(hostname)"}}, contract.IO{Stdout: &out})
+	if err != nil || exit.Code != 0 || out.String() != "hello from first-box\n" {
+		t.Errorf("exec: %+v, %v, output %q", exit, err, out.String())
+	}
+	info, err := s.Info(t.Context())
+	if err != nil || info.CPUs != 2 || info.Hostname != "first-box" {
+		t.Errorf("info = %+v, %v", info, err)
+	}
+	for _, want := range []sandbox.Stage{sandbox.StageImage, sandbox.StageCreate, sandbox.StageKernel, "agent: modules", sandbox.StageAnswer, sandbox.StageReady} {
+		if !slices.Contains(stages, want) {
+			t.Errorf("stage %q was not reported: %q", want, stages)
+		}
+	}
+	if s.Accelerator() == "" || s.Err() != nil {
+		t.Errorf("accelerator %q, error %v", s.Accelerator(), s.Err())
+	}
+	if !strings.HasSuffix(s.SocketPath(), "/vsock") {
+		t.Errorf("socket path = %q", s.SocketPath())
+	}
+}
