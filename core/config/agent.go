@@ -175,7 +175,7 @@ func explainInput(diags hcl.Diagnostics, in stageInput) hcl.Diagnostics {
 		return diags
 	}
 	for _, d := range diags {
-		if d.Expression == nil || (d.Summary != "Unsupported attribute" && d.Summary != "Reference out of place") {
+		if d.Expression == nil || d.Summary != "Unsupported attribute" && d.Summary != sensitiveSummary {
 			continue
 		}
 		for _, t := range d.Expression.Variables() {

@@ -99,7 +99,7 @@ func (d *decoder) plain(name string, expr hcl.Expression, v cty.Value, ty cty.Ty
 	}
 	converted, err := convert.Convert(v, ty)
 	if err != nil {
-		d.fail(at(expr.Range(), "Wrong type", "%q must be %s: %s.", name, typeName(ty), conversionError(err)))
+		d.fail(wrongType(expr.Range(), fmt.Sprintf("%q", name), ty, err))
 		return cty.NilVal, false
 	}
 	if !d.strict {
@@ -119,6 +119,8 @@ func (d *decoder) plain(name string, expr hcl.Expression, v cty.Value, ty cty.Ty
 	return v, true
 }
 
+const sensitiveSummary = "Sensitive value would enter the sandbox"
+
 // mayGo refuses sensitive values whose origin the sandbox does not expose.
 func (d *decoder) mayGo(name string, expr hcl.Expression, v cty.Value) bool {
 	if d.anyOrigin {
@@ -128,9 +130,11 @@ func (d *decoder) mayGo(name string, expr hcl.Expression, v cty.Value) bool {
 	if len(addrs) == 0 {
 		return true
 	}
-	d.fail(at(expr.Range(), "Sensitive value would enter the sandbox",
+	diag := at(expr.Range(), sensitiveSummary,
 		"%q is made of %s. Whatever stands here can be read inside the sandbox, where credentials do not belong. Give it to the block of a plugin (llm, skill, network) instead, or, if programs in the guest must hold it, name it in the sandbox: expose = [%s].",
-		name, strings.Join(addrs, ", "), strings.Join(addrs, ", ")))
+		name, strings.Join(addrs, ", "), strings.Join(addrs, ", "))
+	diag.Expression = expr
+	d.fail(diag)
 	return false
 }
 
@@ -139,7 +143,16 @@ func typeName(ty cty.Type) string {
 	if ty.IsCapsuleType() || ty.IsCollectionType() && ty.ElementType().IsCapsuleType() {
 		return "a reference, such as " + capsuleExample(ty)
 	}
-	return ty.FriendlyNameForConstraint()
+	return "a " + ty.FriendlyNameForConstraint()
+}
+
+// wrongType says that what (an argument or variable) cannot be converted to a type.
+func wrongType(r hcl.Range, what string, ty cty.Type, err error) *hcl.Diagnostic {
+	why := conversionError(err)
+	if strings.HasSuffix(why, " required") {
+		return at(r, "Wrong type", "%s must be %s.", what, typeName(ty)) // why says no more than that
+	}
+	return at(r, "Wrong type", "%s must be %s: %s.", what, typeName(ty), why)
 }
 
 func capsuleExample(ty cty.Type) string {

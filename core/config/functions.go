@@ -25,7 +25,7 @@ import (
 // pureFunctions need nothing but their arguments.
 var pureFunctions = map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc, "log": stdlib.LogFunc, "max": stdlib.MaxFunc,
-	"min": stdlib.MinFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
+	"min": stdlib.MinFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc, "sum": sumFunction,
 
 	"chomp": stdlib.ChompFunc, "format": stdlib.FormatFunc, "formatlist": stdlib.FormatListFunc, "indent": stdlib.IndentFunc,
 	"join": stdlib.JoinFunc, "lower": stdlib.LowerFunc, "regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc,
@@ -95,10 +95,10 @@ func bounded(name string, fn function.Function) function.Function {
 			if err := checkArguments(name, args); err != nil {
 				return cty.NilType, err
 			}
-			return fn.ReturnTypeForValues(args)
+			return fn.ReturnTypeForValues(uniform(name, args))
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			v, err := fn.Call(args)
+			v, err := fn.Call(uniform(name, args))
 			if err != nil {
 				return v, err
 			}
@@ -109,6 +109,26 @@ func bounded(name string, fn function.Function) function.Function {
 			return v, nil
 		},
 	})
+}
+
+// maxMixed bounds the lists of mixed types that are converted: cty compares each type with each other.
+const maxMixed = 2000
+
+// uniform makes a list of a tuple whose elements have one type, so that converting it does not compare each with each other.
+func uniform(name string, args []cty.Value) []cty.Value {
+	if name != "toset" && name != "tolist" || len(args) != 1 || !args[0].Type().IsTupleType() || args[0].IsMarked() || !args[0].IsKnown() {
+		return args
+	}
+	types := args[0].Type().TupleElementTypes()
+	for _, ty := range types {
+		if !ty.Equals(types[0]) || ty == cty.DynamicPseudoType {
+			return args
+		}
+	}
+	if len(types) == 0 {
+		return args
+	}
+	return []cty.Value{cty.ListVal(args[0].AsValueSlice())}
 }
 
 // Formats may pad to a width, and take the width from an argument.
@@ -127,6 +147,14 @@ func checkArguments(name string, args []cty.Value) error {
 	case "indent":
 		if n, ok := numberArg(args, 0); ok && n > 1000 {
 			return errors.New("the indentation may be at most 1000")
+		}
+	case "toset", "tolist":
+		if u := uniform(name, args); lengthOf(u[0]) > maxMixed && u[0].Type().IsTupleType() {
+			return fmt.Errorf("a list of mixed types may have at most %d elements", maxMixed)
+		}
+	case "tomap":
+		if lengthOf(args[0]) > maxMixed && args[0].Type().IsObjectType() {
+			return fmt.Errorf("an object may have at most %d attributes", maxMixed)
 		}
 	case "parseint":
 		if len(textArg(args, 0)) > 1000 {
@@ -223,6 +251,22 @@ func textFunction(fn func(string) (string, error)) function.Function {
 		},
 	})
 }
+
+// sumFunction adds up numbers; of none it is 0.
+var sumFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "numbers", Type: cty.List(cty.Number)}},
+	Type:   function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		total := cty.Zero
+		for _, n := range args[0].AsValueSlice() {
+			if n.IsNull() {
+				return cty.NilVal, errors.New("null cannot be added up")
+			}
+			total = total.Add(n)
+		}
+		return total, nil
+	},
+})
 
 func decodeBase64(text string) (string, error) {
 	raw, err := base64.StdEncoding.DecodeString(text)

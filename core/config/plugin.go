@@ -158,7 +158,7 @@ func countBlocks(nested base.NestedBlock, found hcl.Blocks, missing hcl.Range) h
 func (l *loader) schemaAttribute(content *hcl.BodyContent, attr base.Attribute, missing hcl.Range) (raw json.RawMessage, ok bool, diags hcl.Diagnostics) {
 	ty, defaults, err := pluginType(attr.Type)
 	if err != nil {
-		return nil, true, hcl.Diagnostics{at(missing, "Plugin with an unusable schema", "The plugin declares %q with the type %q: %v. Report it to its author.", attr.Name, attr.Type, err)}
+		return nil, true, hcl.Diagnostics{at(missing, "Plugin with an unusable schema", "The plugin declares %q with the type %q, which is none: %v. Report it to its author.", attr.Name, attr.Type, err)}
 	}
 	if attr.Default != nil && !json.Valid(attr.Default) {
 		return nil, true, hcl.Diagnostics{at(missing, "Plugin with an unusable schema", "The plugin declares a default for %q that is not JSON. Report it to its author.", attr.Name)}
@@ -176,9 +176,9 @@ func (l *loader) schemaAttribute(content *hcl.BodyContent, attr base.Attribute, 
 	}
 	converted, err := convert.Convert(v, ty)
 	if err != nil {
-		return nil, true, append(diags, at(given.Expr.Range(), "Wrong type", "%q must be %s: %s.", attr.Name, ty.FriendlyNameForConstraint(), conversionError(err)))
+		return nil, true, append(diags, wrongType(given.Expr.Range(), fmt.Sprintf("%q", attr.Name), ty, err))
 	}
-	if attr.Sensitive {
+	if attr.Sensitive && len(origins(converted)) == 0 {
 		converted = converted.Mark(origin{attr.Name})
 	}
 	sensitiveLeaves(converted, l.addSecret)
@@ -208,7 +208,7 @@ func pluginType(text string) (cty.Type, *typeexpr.Defaults, error) {
 		return cty.NilType, nil, errors.New("it is too long")
 	}
 	if diag := boundNative([]byte(text), "type"); diag != nil {
-		return cty.NilType, nil, errors.New(diag.Detail)
+		return cty.NilType, nil, errors.New(strings.TrimSuffix(diag.Detail, "."))
 	}
 	expr, diags := hclsyntax.ParseExpression([]byte(text), "type", hcl.InitialPos)
 	if diags.HasErrors() {
@@ -216,7 +216,7 @@ func pluginType(text string) (cty.Type, *typeexpr.Defaults, error) {
 	}
 	ty, defaults, diags := typeexpr.TypeConstraintWithDefaults(expr)
 	if diags.HasErrors() {
-		return cty.NilType, nil, errors.New(diags[0].Detail)
+		return cty.NilType, nil, errors.New(strings.TrimSuffix(diags[0].Detail, "."))
 	}
 	return ty, defaults, nil
 }

@@ -79,6 +79,8 @@ func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
 	s.Main, s.Args = d.strs("main"), d.strs("args")
 	image, known := d.value("image", cty.String)
 	switch {
+	case !d.has("main") && !d.has("image") && !d.ok():
+		return // it may be what was misspelt
 	case !d.has("main") && !d.has("image"):
 		d.fail(at(decl, "No main process", "A sandbox needs something to run: main = [\"program\", \"argument\"], or an image that has a main process of its own, such as image = \"base\"."))
 		return

@@ -29,6 +29,9 @@ const (
 // roots are the names that a reference to a node can start with, and how many names follow.
 var roots = map[string]int{"var": 1, "local": 1, "secret": 1, "sandbox": 1, "llm": 2, "skill": 2, "agent": 1}
 
+// labelsOf are the names that follow those roots that need two.
+var labelsOf = map[string]string{"llm": "a plugin and a name, such as llm.claude.main", "skill": "a kind and a name, such as skill.file.style"}
+
 // rangeOfUse are names that exist only in certain places.
 var rangeOfUse = map[string]string{
 	"input": "It stands for what a stage gives an agent, and exists only in agent blocks.",
@@ -162,7 +165,7 @@ func (l *loader) lookup(t hcl.Traversal) (*node, *hcl.Diagnostic) {
 			name = stepName(t[i])
 		}
 		if name == "" {
-			return nil, at(t.SourceRange(), "Incomplete reference", "%q must be followed by %s, each after a dot.", root, []string{"", "a name", "a plugin or kind and a name"}[want])
+			return nil, at(t.SourceRange(), "Incomplete reference", "%q must be followed by %s.", root, orDefault(labelsOf[root], "a dot and a name"))
 		}
 		addr += "." + name
 		if names := l.namesBelow(root, i, addr); names != nil {

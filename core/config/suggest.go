@@ -15,7 +15,7 @@ import (
 func nearest(given string, names []string) string {
 	sort.Strings(names)
 	limit := 3
-	if len(given) < 4 {
+	if len(given) < 3 {
 		limit = 2
 	}
 	best := ""

@@ -105,7 +105,7 @@ func (l *loader) readVariable(b *hcl.Block) (*variable, hcl.Diagnostics) {
 	}
 	converted, err := v.convert(fallback)
 	if err != nil {
-		d.fail(at(attr.Expr.Range(), "Wrong type", "The default of var.%s must be %s: %s.", v.name, v.ty.FriendlyNameForConstraint(), conversionError(err)))
+		d.fail(wrongType(attr.Expr.Range(), "The default of var."+v.name, v.ty, err))
 	}
 	v.fallback = converted
 	return v, d.diags
@@ -135,7 +135,7 @@ func (l *loader) variableValue(v *variable, value given, isGiven bool) (cty.Valu
 		}
 		return l.guard(v, v.fallback), nil
 	}
-	raw, place, diags := v.rawValue(value)
+	raw, place, diags := l.rawValue(v, value)
 	if diags.HasErrors() {
 		return cty.NilVal, diags
 	}
@@ -144,21 +144,25 @@ func (l *loader) variableValue(v *variable, value given, isGiven bool) (cty.Valu
 	}
 	converted, err := v.convert(raw)
 	if err != nil {
-		return cty.NilVal, hcl.Diagnostics{at(place, "Wrong type", "The value given for var.%s must be %s: %s.", v.name, v.ty.FriendlyNameForConstraint(), conversionError(err))}
+		return cty.NilVal, hcl.Diagnostics{wrongType(place, "The value given for var."+v.name, v.ty, err)}
 	}
 	return l.guard(v, converted), nil
 }
 
 // rawValue reads a given value, and says where it stands.
-func (v *variable) rawValue(value given) (cty.Value, hcl.Range, hcl.Diagnostics) {
+func (l *loader) rawValue(v *variable, value given) (cty.Value, hcl.Range, hcl.Diagnostics) {
 	if value.expr != nil {
 		raw, diags := value.expr.Value(&hcl.EvalContext{})
 		return raw, value.expr.Range(), diags
 	}
-	if v.ty == cty.String || v.ty == cty.DynamicPseudoType && !looksStructured(*value.literal) {
-		return cty.StringVal(*value.literal), v.decl, nil
+	literal := *value.literal
+	switch {
+	case v.ty != cty.String && hugeNumber(literal):
+		return cty.NilVal, v.decl, hcl.Diagnostics{at(v.decl, "Number out of range", "The exponent of the value given for var.%s may be at most %d.", v.name, maxExponent)}
+	case v.ty.IsPrimitiveType(), v.ty == cty.DynamicPseudoType && !looksStructured(literal):
+		return cty.StringVal(literal), v.decl, nil // converted to the variable's type
 	}
-	raw, diags := parseLiteral(*value.literal, v.name)
+	raw, diags := l.parseLiteral(literal, v.name)
 	return raw, v.decl, diags
 }
 
@@ -168,11 +172,12 @@ func looksStructured(literal string) bool {
 }
 
 // parseLiteral evaluates an expression from the command line. It may refer to nothing.
-func parseLiteral(literal, name string) (cty.Value, hcl.Diagnostics) {
+func (l *loader) parseLiteral(literal, name string) (cty.Value, hcl.Diagnostics) {
 	filename := "--var " + name
 	if len(literal) > maxFileBytes {
 		return cty.NilVal, hcl.Diagnostics{nowhere("Value too large", "The value of %s is over %s.", filename, formatSize(maxFileBytes))}
 	}
+	l.files.parsed[filename] = &hcl.File{Bytes: []byte(literal)}
 	if diag := boundNative([]byte(literal), filename); diag != nil {
 		return cty.NilVal, hcl.Diagnostics{diag}
 	}

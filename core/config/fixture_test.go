@@ -1,0 +1,116 @@
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// plugins are the plugins of the tests: name after kind, and what they declare.
+var plugins = map[string]base.Schema{
+	"llm-replay": {Attributes: []base.Attribute{
+		{Name: "cassette", Type: "path", Required: true},
+		{Name: "server", Type: "string"},
+	}},
+	"llm-claude": {Attributes: []base.Attribute{
+		{Name: "api_key", Type: "string", Sensitive: true},
+		{Name: "retries", Type: "number", Default: json.RawMessage("3")},
+		{Name: "headers", Type: "map(string)"},
+	}},
+	"llm-broken": {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
+	"network-slirp": {Blocks: []base.NestedBlock{{
+		Type: "egress", MaxItems: 1,
+		Schema: base.Schema{Attributes: []base.Attribute{{Name: "allow", Type: "list(string)", Required: true}}},
+	}}},
+	"skill-mcp": {
+		Attributes: []base.Attribute{{Name: "command", Type: "list(string)", Required: true}},
+		Blocks: []base.NestedBlock{{
+			Type: "tool", MinItems: 1,
+			Schema: base.Schema{Attributes: []base.Attribute{{Name: "name", Type: "string", Required: true}, {Name: "timeout", Type: "number"}}},
+		}},
+	},
+	"sandbox-mock": {},
+	"vmm-qemu":     {Attributes: []base.Attribute{{Name: "binary", Type: "path"}, {Name: "debug", Type: "bool", Default: json.RawMessage("false")}}},
+	"vmm-kvm":      {},
+}
+
+func describe(_ context.Context, kind base.Kind, name string) (base.Description, error) {
+	schema, ok := plugins[string(kind)+"-"+name]
+	if !ok {
+		return base.Description{}, errdef.New(errdef.ErrNotFound, "no binary voidbox-%s-%s was found", kind, name).WithRemedy("install it")
+	}
+	return base.Description{Kind: kind, Name: name, Version: "1.0.0", Schema: schema}, nil
+}
+
+// environment is what secrets see.
+func environment(name string) (string, bool) {
+	value, ok := map[string]string{"TOKEN": "token-value-1234", "API_KEY": "key-value-5678", "EMPTY": ""}[name]
+	return value, ok
+}
+
+func options() Options { return Options{Describe: describe, LookupEnv: environment, Version: "1.4.0"} }
+
+// load loads a file that must be good.
+func load(t *testing.T, path string, opt Options) *plan.Plan {
+	t.Helper()
+	p, _, diags := Load(t.Context(), path, opt)
+	if err := diags.Err(); err != nil {
+		t.Fatalf("load %s: %v", path, err)
+	}
+	return p
+}
+
+// loadText loads a configuration from a string.
+func loadText(t *testing.T, src string, opt Options) (*plan.Plan, Diagnostics) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "main.hcl")
+	if err := os.WriteFile(path, []byte(src), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, _, diags := Load(t.Context(), path, opt)
+	return p, diags
+}
+
+// good loads a configuration from a string that must be good.
+func good(t *testing.T, src string, opt Options) *plan.Plan {
+	t.Helper()
+	p, diags := loadText(t, src, opt)
+	if err := diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// golden compares got with a file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = strings.ReplaceAll(got, dir, "$DIR")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}

@@ -1,0 +1,11 @@
+sandbox "box" {
+  image = "base"
+
+  mount "/data" {
+    source = "."
+  }
+
+  mount "/data" {
+    source = "."
+  }
+}

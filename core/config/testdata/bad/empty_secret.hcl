@@ -1,0 +1,3 @@
+secret "s" {
+  env = "EMPTY"
+}

@@ -1,0 +1,3 @@
+sandbox "box" {
+  image = "docker.io/library/node:22-slim"
+}

@@ -1,0 +1,3 @@
+sandbox "my box" {
+  image = "base"
+}

@@ -1,0 +1,4 @@
+sandbox "box" {
+  image  = "base"
+  memory = "1 gigabyte"
+}

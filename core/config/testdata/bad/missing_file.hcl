@@ -1,0 +1,3 @@
+locals {
+  text = file("missing.txt")
+}

@@ -1,0 +1,3 @@
+sandbox "box" {
+  memory = "1GiB"
+}

@@ -1,0 +1,3 @@
+secret "s" {
+  env = "NOT_SET"
+}

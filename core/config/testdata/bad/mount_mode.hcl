@@ -1,0 +1,8 @@
+sandbox "box" {
+  image = "base"
+
+  mount "/data" {
+    source = "."
+    mode   = "rx"
+  }
+}

@@ -1,0 +1,7 @@
+sandbox "box" {
+  image = "base"
+
+  mount "../data" {
+    source = "."
+  }
+}

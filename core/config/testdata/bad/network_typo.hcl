@@ -1,0 +1,9 @@
+sandbox "box" {
+  image = "base"
+
+  network "slirp" {
+    egress {
+      alow = []
+    }
+  }
+}

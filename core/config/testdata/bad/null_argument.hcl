@@ -1,0 +1,3 @@
+skill "file" "s" {
+  path = null
+}

@@ -1,0 +1,3 @@
+llm "broken" "main" {
+  x = 1
+}

@@ -1,0 +1,3 @@
+voidbox {
+  required_version = ">= 2"
+}

@@ -1,0 +1,8 @@
+secret "s" {
+  env = "TOKEN"
+}
+
+sandbox "box" {
+  image = "base"
+  env   = { AUTH = "Bearer ${secret.s}" }
+}

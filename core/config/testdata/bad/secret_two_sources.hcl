@@ -1,0 +1,4 @@
+secret "s" {
+  env  = "TOKEN"
+  file = "x"
+}

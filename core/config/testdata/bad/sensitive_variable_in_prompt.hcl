@@ -1,0 +1,19 @@
+variable "v" {
+  default   = "hidden"
+  sensitive = true
+}
+
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.box
+  llm     = llm.replay.main
+  prompt  = var.v
+}

@@ -1,0 +1,8 @@
+sandbox "box" {
+  backend = "qemu"
+  image   = "base"
+
+  settings {
+    debgu = true
+  }
+}

@@ -1,0 +1,2 @@
+sandbox "box" {
+  image = "base"

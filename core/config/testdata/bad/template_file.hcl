@@ -1,0 +1,3 @@
+locals {
+  t = templatefile("template.tmpl", { name = "x" })
+}

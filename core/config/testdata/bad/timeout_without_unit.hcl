@@ -1,0 +1,4 @@
+sandbox "box" {
+  image         = "base"
+  ready_timeout = 30
+}

@@ -1,0 +1,5 @@
+sandbox "box" {
+  image = "./disk.img"
+  main  = ["/bin/server"]
+  args  = ["--port", "80"]
+}

@@ -1,0 +1,4 @@
+sandbox "box" {
+  main = ["/bin/a"]
+  main = ["/bin/b"]
+}

@@ -1,0 +1,7 @@
+sandbox "box" {
+  image = "base"
+
+  network "none" {}
+
+  network "slirp" {}
+}

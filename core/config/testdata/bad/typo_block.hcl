@@ -1,0 +1,3 @@
+sandbx "box" {
+  image = "base"
+}

@@ -1,0 +1,7 @@
+sandbox "box" {
+  image = "base"
+
+  limit {
+    open_files = 10
+  }
+}

@@ -1,0 +1,9 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  casette = "c.json"
+}
+

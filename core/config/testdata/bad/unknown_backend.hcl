@@ -1,0 +1,4 @@
+sandbox "box" {
+  backend = "qmeu"
+  image   = "base"
+}

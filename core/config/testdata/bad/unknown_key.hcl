@@ -1,0 +1,25 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.box
+  llm     = llm.replay.main
+  prompt  = "Hello."
+}
+
+pipeline "p" {
+  stage "s" {
+    for_each = toset(["x", "y"])
+    agent    = agent.a
+  }
+
+  output "o" {
+    value = stage.s["z"].output
+  }
+}

@@ -1,0 +1,14 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.box
+  llm     = llm.replay.mian
+  prompt  = "Hello."
+}

@@ -1,0 +1,3 @@
+llm "gpt" "main" {
+  model = "x"
+}

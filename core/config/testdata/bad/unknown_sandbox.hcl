@@ -1,0 +1,14 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.bax
+  llm     = llm.replay.main
+  prompt  = "Hello."
+}

@@ -1,0 +1,7 @@
+variable "symbol" {
+  default = "X"
+}
+
+locals {
+  s = var.symbl
+}

@@ -1,0 +1,21 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.box
+  llm     = llm.replay.main
+  prompt  = "Hello."
+}
+
+pipeline "p" {
+  stage "s" {
+    for_each = ["x", "y"]
+    agent    = agent.a
+  }
+}

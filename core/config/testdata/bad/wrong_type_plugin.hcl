@@ -1,0 +1,3 @@
+llm "claude" "main" {
+  retries = "often"
+}
