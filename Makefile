@@ -23,10 +23,10 @@ help: ## list the targets
 
 build: ## build voidbox, its plugins and the guest agent into bin/
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox ./cmd/voidbox
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-guest-agent ./guest/agent
+	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox ./cmd/voidbox
+	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-guest-agent ./guest/agent
 	@for p in $(PLUGINS); do echo "$(GO) build -o $(BIN)/voidbox-$$p ./plugins/$$p"; \
-	  $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p ./plugins/$$p || exit 1; done
+	  $(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p ./plugins/$$p || exit 1; done
 
 demo: deps-run build ## run an agent inside a real VM: installs QEMU if it is missing, fetches a kernel, boots, shows the guest's uname
 	$(BIN)/voidbox run examples/hello.hcl
