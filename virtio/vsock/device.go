@@ -3,7 +3,7 @@ package vsock
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -29,6 +29,7 @@ type Device struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // accept loop, handshakes, connections
 
+	life   sync.Mutex     // held by Activate and Stop, since Close may come while a transport still runs
 	queues sync.WaitGroup // transmit and receive
 	stop   chan struct{}  // closed by Stop; nil while stopped
 
@@ -98,8 +99,13 @@ func (d *Device) WriteConfig(uint32, []byte) {}
 
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
+	d.life.Lock()
+	defer d.life.Unlock()
 	if d.stop != nil {
-		return fmt.Errorf("vsock: activated while it runs")
+		return errors.New("vsock: activated while it runs")
+	}
+	if d.ctx.Err() != nil {
+		return errors.New("vsock: activated after Close")
 	}
 	stop := make(chan struct{})
 	d.stop = stop
@@ -124,6 +130,8 @@ func (d *Device) Activate(a virtio.Activation) error {
 
 // Stop implements virtio.Device.
 func (d *Device) Stop() {
+	d.life.Lock()
+	defer d.life.Unlock()
 	if d.stop == nil {
 		return
 	}
