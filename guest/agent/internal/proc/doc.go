@@ -9,15 +9,19 @@
 // resource usage: those that it started are told, orphans are dropped. A bug that panics the agent ends the VM, loudly, with
 // the trace on the console; a sandbox without its agent would be of no use to anybody.
 //
-// # The lock
+// # A child that ends before it is known
 //
-// Starts hold the table's lock shared, from before the fork until the child is in the table. The reaper holds it
-// exclusively while it waits (without blocking), so a child can never be collected before it is known. Signals are sent with
-// the lock held shared and only to a child that is still in the table, so a recycled process id is never hit.
+// No lock is held across a fork, so that forks run side by side. A child may therefore be collected before the start that
+// made it has learned its process id. What is collected and belongs to nobody while starts are under way is kept for them,
+// and forgotten once every start that could ask for it has returned: a start can only ask for what was collected after it
+// began.
+//
+// Collecting, and sending a signal, do exclude each other: a signal is sent only to a child that has not been collected, so
+// that it cannot hit a recycled process id.
 //
 // # Limits of a child
 //
 // Go runs nothing between fork and exec that could call setrlimit. A child with limits is started under ptrace: it stops at
-// its exec, before its first instruction; the limits are set with prlimit, and it is let go. Children without limits of
-// their own do without.
+// its exec, before its first instruction, which the reaper is told like an end; the limits are set with prlimit, and it is
+// let go. Children without limits of their own do without.
 package proc

@@ -56,52 +56,52 @@ func (t *Table) Start(s Spec) (*Child, error) {
 }
 
 func (t *Table) start(s Spec, attr *syscall.ProcAttr) (*Child, error) {
-	t.life.RLock()
-	defer t.life.RUnlock()
 	if attr.Sys.Ptrace {
 		// Only the thread that forked may let the child go.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 	}
+	number := t.begin()
 	pid, err := syscall.ForkExec(s.Path, s.Args, attr)
 	if err != nil {
+		t.finish(number, nil)
 		return nil, err
 	}
-	c := &Child{PID: pid, done: make(chan struct{})}
-	t.mu.Lock()
-	t.children[pid] = c
-	t.mu.Unlock()
-	if attr.Sys.Ptrace {
-		if err := limit(pid, s.Limits); err != nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			return nil, err
-		}
+	c := &Child{PID: pid, trapped: make(chan struct{}), done: make(chan struct{})}
+	t.finish(number, c)
+	if !attr.Sys.Ptrace {
+		return c, nil
+	}
+	if err := c.limit(s.Limits); err != nil {
+		_ = t.Signal(c, syscall.SIGKILL)
+		return nil, err
 	}
 	return c, nil
 }
 
-// limit waits until the child stops at its exec, sets its limits and lets it go. The reaper cannot take the stop for an
-// end, since the caller holds the table.
-func limit(pid int, limits []Limit) error {
-	var info unix.Siginfo
-	for {
-		err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for exec: %w", err)
-		}
-	}
-	const trapped = 4 // CLD_TRAPPED; anything else is an end, which the reaper will collect
-	if info.Code != trapped {
-		return nil
+// limit waits until the child stops at its exec, sets its limits and lets it go.
+func (c *Child) limit(limits []Limit) error {
+	select {
+	case <-c.trapped:
+	case <-c.done:
+		return nil // killed before it came to run
 	}
 	for _, l := range limits {
 		rlimit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		if err := unix.Prlimit(pid, l.Resource, &rlimit, nil); err != nil {
-			return fmt.Errorf("set a resource limit: %w", err)
+		if err := unix.Prlimit(c.PID, l.Resource, &rlimit, nil); err != nil {
+			return c.unlessEnded(fmt.Errorf("set a resource limit: %w", err))
 		}
 	}
-	return unix.PtraceDetach(pid)
+	if err := unix.PtraceDetach(c.PID); err != nil {
+		return c.unlessEnded(fmt.Errorf("let the command go: %w", err))
+	}
+	return nil
+}
+
+// unlessEnded forgives what is due to the child having been killed meanwhile.
+func (c *Child) unlessEnded(err error) error {
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
 }

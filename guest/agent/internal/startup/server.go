@@ -15,8 +15,8 @@ import (
 
 // The agent's heap is a few MiB; these keep it there, since what it takes is taken from the guest.
 const (
-	gcPercent   = 50
-	memoryLimit = 64 << 20
+	gcPercent   = 100
+	memoryLimit = 48 << 20
 )
 
 func tune() {
