@@ -40,10 +40,11 @@ type Found struct {
 
 // Describe finds a plugin, checks that it is the approved one, and asks what it is. Nothing is left running.
 func (h *Host) Describe(ctx context.Context, kind base.Kind, name string) (Found, error) {
-	if err := h.begin(); err != nil {
+	ctx, end, err := h.begin(ctx)
+	if err != nil {
 		return Found{}, err
 	}
-	defer h.starting.Done()
+	defer end()
 	c, err := h.find(kind, name)
 	if err != nil {
 		return Found{}, err
@@ -61,10 +62,11 @@ func (c candidate) found(img *image, desc base.Description) Found {
 
 // List describes every plugin that is installed, in the order of the directories. One that cannot be used has Err set.
 func (h *Host) List(ctx context.Context) ([]Found, error) {
-	if err := h.begin(); err != nil {
+	ctx, end, err := h.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer h.starting.Done()
+	defer end()
 	candidates := h.scan()
 	found := make([]Found, len(candidates))
 	var wg sync.WaitGroup
@@ -155,7 +157,7 @@ var errDescribeTimeout = errors.New("describe took too long")
 
 // runDescribe runs the plugin with the argument "describe", in the same surroundings as for real.
 func (h *Host) runDescribe(ctx context.Context, c candidate, img *image) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.opt.StartTimeout, errDescribeTimeout)
+	ctx, cancel := limit(ctx, h.opt.StartTimeout, errDescribeTimeout)
 	defer cancel()
 	var out capture
 	p := newProcess(c.String(), "", h.log)

@@ -60,6 +60,8 @@ type Host struct {
 	runtime  *runtimeDir
 	launcher *launcher
 	reattach map[string]sdk.Reattach
+	life     context.Context // ends when Close begins
+	endLife  context.CancelFunc
 
 	mu        sync.Mutex
 	closed    bool
@@ -106,6 +108,7 @@ func New(opt Options) (*Host, error) {
 		images:    map[string]*image{},
 		described: map[fileID]description{},
 	}
+	h.life, h.endLife = context.WithCancel(context.Background())
 	if opt.Lock != nil {
 		h.lock = opt.Lock.clone()
 	}
@@ -124,7 +127,7 @@ func programDir() (string, error) {
 	return filepath.Dir(exe), nil
 }
 
-// Close ends every plugin, drained as long as ctx and the grace allow, and removes what the host owns. When it returns, no
+// Close cancels what is being started and ends every plugin, drained as long as ctx and the grace allow, and removes what the host owns. When it returns, no
 // process, file or goroutine of the host is left. Closing twice is not an error.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
@@ -134,6 +137,7 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	h.closed = true
 	h.mu.Unlock()
+	h.endLife()
 	h.starting.Wait()
 
 	h.mu.Lock()
@@ -156,15 +160,21 @@ func (h *Host) Close(ctx context.Context) error {
 	return errors.Join(append(errs, h.runtime.remove())...)
 }
 
-// begin registers a start that Close has to wait for.
-func (h *Host) begin() error {
+// begin registers work that Close ends and waits for. The caller calls end when it is done.
+func (h *Host) begin(ctx context.Context) (_ context.Context, end func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return errdef.New(errdef.ErrState, "the plugin host is closed")
+		return nil, nil, errdef.New(errdef.ErrState, "the plugin host is closed")
 	}
 	h.starting.Add(1)
-	return nil
+	ctx, cancel := context.WithCancel(ctx)
+	disarm := context.AfterFunc(h.life, cancel)
+	return ctx, func() {
+		disarm()
+		cancel()
+		h.starting.Done()
+	}, nil
 }
 
 // instanceDir makes the private directory of one plugin process.

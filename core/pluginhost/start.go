@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -31,10 +32,11 @@ var errStartTimeout = errors.New("start took too long")
 // Start starts a plugin of its own for the request and configures it. Plugins may be started in parallel. The caller closes
 // the instance, or lets the host do so. Errors of the configuration are base.Diagnostics.
 func (h *Host) Start(ctx context.Context, req Request) (*Instance, error) {
-	if err := h.begin(); err != nil {
+	ctx, end, err := h.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer h.starting.Done()
+	defer end()
 	if at, ok := h.reattach[shortName(req.Kind, req.Name)]; ok {
 		return h.attach(ctx, req, at)
 	}
@@ -56,6 +58,17 @@ func (h *Host) Start(ctx context.Context, req Request) (*Instance, error) {
 	return h.configure(ctx, inst, req)
 }
 
+// limit ends ctx after d, for the given reason. Unlike a deadline it does not travel with a call: a plugin would notice it too,
+// and whether its answer or ours came first would be chance.
+func limit(ctx context.Context, d time.Duration, reason error) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d, func() { cancel(reason) })
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
 // configure hands over the configuration; the instance is the host's from here on.
 func (h *Host) configure(ctx context.Context, inst *Instance, req Request) (*Instance, error) {
 	h.mu.Lock()
@@ -69,7 +82,7 @@ func (h *Host) configure(ctx context.Context, inst *Instance, req Request) (*Ins
 	if len(cfg.JSON) == 0 {
 		cfg.JSON = json.RawMessage("{}")
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, h.opt.StartTimeout, errStartTimeout)
+	ctx, cancel := limit(ctx, h.opt.StartTimeout, errStartTimeout)
 	defer cancel()
 	diags, err := inst.base.Configure(ctx, cfg)
 	for _, d := range diags {
@@ -88,7 +101,8 @@ func (h *Host) configure(ctx context.Context, inst *Instance, req Request) (*Ins
 	return inst, nil
 }
 
-// launch starts the process, shakes hands and makes the first call.
+// launch starts the process and shakes hands. The first call is that which configures it: what the plugin is, "describe" has
+// told.
 func (h *Host) launch(ctx context.Context, c candidate, img *image, desc base.Description) (*Instance, error) {
 	dir, err := h.instanceDir()
 	if err != nil {
@@ -99,11 +113,11 @@ func (h *Host) launch(ctx context.Context, c candidate, img *image, desc base.De
 	inst.proc = newProcess(inst.name, dir, h.log)
 	inst.client = plugin.NewClient(h.clientConfig(inst, c, img))
 
-	ctx, cancel := context.WithTimeoutCause(ctx, h.opt.StartTimeout, errStartTimeout)
+	ctx, cancel := limit(ctx, h.opt.StartTimeout, errStartTimeout)
 	defer cancel()
 	// Whatever holds the start up, the end of ctx kills the process and so ends the wait.
 	disarm := context.AfterFunc(ctx, inst.proc.kill)
-	err = inst.connect(ctx)
+	err = inst.connect()
 	if !disarm() && err == nil {
 		err = ctx.Err()
 	}
@@ -159,8 +173,8 @@ func (h *Host) spawn(c candidate, img *image, namespaces, env []string, files ch
 	return cmd, nil
 }
 
-// connect shakes hands and makes the first call.
-func (i *Instance) connect(ctx context.Context) error {
+// connect shakes hands. Its last step is the stdio stream, so the connection stands when it returns.
+func (i *Instance) connect() error {
 	if _, err := i.client.Start(); err != nil {
 		return err
 	}
@@ -169,15 +183,6 @@ func (i *Instance) connect(ctx context.Context) error {
 		return err
 	}
 	i.use(rpc.(*plugin.GRPCClient).Conn)
-	info, err := i.base.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("plugin %s: first call: %w", i.name, err)
-	}
-	if info.Kind != i.Description.Kind || info.Name != i.Description.Name {
-		return errdef.New(errdef.ErrInvalid, "plugin %s calls itself %s once it runs", i.name, shortName(info.Kind, info.Name)).
-			WithReason(ReasonDescribe)
-	}
-	i.Description.Capabilities = info.Capabilities
 	return nil
 }
 
