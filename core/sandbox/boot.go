@@ -121,8 +121,8 @@ func (b *booting) event(e vmm.Event) *BootError {
 	return nil
 }
 
-// What a Linux kernel says when it panics for want of an init: init/main.c, init/do_mounts.c, kernel/exit.c.
-var noInit = []string{"No working init found", "Unable to mount root fs", "Requested init", "Attempted to kill init"}
+// What a Linux kernel says when it panics for want of an init: init/main.c, init/do_mounts.c.
+var noInit = []string{"No working init found", "Unable to mount root fs", "Requested init"}
 
 func (b *booting) panicked(e vmm.Event) *BootError {
 	reason := ReasonPanic

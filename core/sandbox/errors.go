@@ -13,8 +13,8 @@ type Reason string
 
 // Reasons.
 const (
-	ReasonPanic    Reason = "kernel_panic"    // the guest kernel panicked
-	ReasonNoInit   Reason = "no_init"         // ... because it found no init, or init ended
+	ReasonPanic    Reason = "kernel_panic"    // the guest kernel panicked, as it also does when init ends
+	ReasonNoInit   Reason = "no_init"         // it panicked because it found no init
 	ReasonAgent    Reason = "agent_failed"    // the agent says what failed
 	ReasonSilent   Reason = "no_progress"     // nothing was heard for the ready timeout
 	ReasonTooSlow  Reason = "boot_limit"      // it went on and on

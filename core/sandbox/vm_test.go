@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/plugintest"
 	contract "github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
@@ -38,5 +39,32 @@ func TestBootAndUse(t *testing.T) {
 	}
 	if !strings.HasSuffix(s.SocketPath(), "/vsock") {
 		t.Errorf("socket path = %q", s.SocketPath())
+	}
+}
+
+func TestContract(t *testing.T) {
+	first := true
+	plugintest.Sandbox(t, func(t *testing.T) contract.Sandbox {
+		s, _ := boot(t, sandbox.Spec{})
+		if first {
+			first = false
+			garbageOnTheSockets(t, s)
+			consoleIsReadable(t, s)
+		}
+		return s
+	})
+}
+
+func TestContractOfTheMainProcess(t *testing.T) {
+	plugintest.SandboxMain(t, func(t *testing.T, main []string) contract.Sandbox {
+		s, _ := boot(t, sandbox.Spec{Main: main})
+		return s
+	})
+}
+
+func consoleIsReadable(t *testing.T, s *sandbox.Sandbox) {
+	var out bytes.Buffer
+	if err := s.Console(t.Context(), false, &out); err != nil || !strings.Contains(out.String(), "voidbox: stage ") {
+		t.Errorf("console = %q, %v", out.String(), err)
 	}
 }
