@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
+	boxes "github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -33,7 +36,7 @@ func (r *Run) chooseBackend(ctx context.Context, s *plan.Sandbox) (backend, erro
 	if s.Backend != "" && s.Backend != plan.BackendAuto {
 		return r.namedBackend(ctx, s.Backend)
 	}
-	noKVM := r.cfg.KVM()
+	noKVM := r.cfg.kvm()
 	if noKVM == nil {
 		if noKVM = r.cfg.Host.Find(ctx, base.KindVMM, vmmKVM); noKVM == nil {
 			return backend{base.KindVMM, vmmKVM}, nil
@@ -90,11 +93,24 @@ func (r *Run) checkSandbox(s *plan.Sandbox) error {
 
 // environment is a sandbox with what it stands on.
 type environment struct {
-	sandbox.Sandbox
-	backend     backend
-	accelerator string
+	box
+	backend backend
 	// close ends the sandbox and everything below it. It must be called once.
 	close func(ctx context.Context) error
+}
+
+// watch returns a context that ends when the sandbox stops by itself, as when its kernel panics, with the reason as its cause.
+func (e *environment) watch(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		select {
+		case <-e.Stopped():
+			cancel(&agent.SandboxError{Err: e.Err()})
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(nil); done.Wait() }
 }
 
 // build makes the sandbox of a stage.
@@ -122,7 +138,7 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 		return nil, fmt.Errorf("look at the new sandbox: %w", err)
 	}
 	events.Emit(event.SandboxReady{
-		Sandbox: spec.Name, Backend: b.name, Accelerator: env.accelerator, Kernel: event.Clean(info.Kernel), Took: time.Since(start),
+		Sandbox: spec.Name, Backend: b.name, Accelerator: env.Accelerator(), Kernel: event.Clean(info.Kernel), Took: time.Since(start),
 	})
 	return env, nil
 }
@@ -134,16 +150,15 @@ func (r *Run) buildPlugin(ctx context.Context, spec *plan.Sandbox, b backend, _ 
 	if err != nil {
 		return nil, err
 	}
-	provider := plugin.Sandbox()
-	id, sb, err := provider.Create(ctx, sandbox.Spec{
+	made, err := boxes.NewPlugin(ctx, plugin.Sandbox(), sandbox.Spec{
 		Name: spec.Name, Hostname: spec.Hostname, CPUs: spec.CPUs, MemoryBytes: spec.MemoryBytes, Env: spec.Env, Main: spec.Main,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create sandbox %s: %w", spec.Name, err)
+		return nil, err
 	}
-	return &environment{Sandbox: sb, backend: b, close: func(ctx context.Context) error {
-		if err := provider.Destroy(ctx, id); err != nil && plugin.Err() == nil {
-			return fmt.Errorf("destroy sandbox %s: %w", spec.Name, err)
+	return &environment{box: made, backend: b, close: func(ctx context.Context) error {
+		if err := made.Close(ctx); err != nil && plugin.Err() == nil {
+			return err
 		}
 		return nil
 	}}, nil

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/internal/testllm"
@@ -152,10 +153,13 @@ func (h *fakeHost) newSandbox() *testsandbox.Sandbox {
 // fakeVM is a VM on testsandbox.
 type fakeVM struct {
 	*testsandbox.Sandbox
-	closed *bool
+	closed  *bool
+	stopped chan struct{}
 }
 
 func (v fakeVM) Accelerator() string         { return "tcg" }
+func (v fakeVM) Stopped() <-chan struct{}    { return v.stopped }
+func (v fakeVM) Err() error                  { return errdef.New(errdef.ErrUnavailable, "the guest kernel panicked") }
 func (v fakeVM) Close(context.Context) error { *v.closed = true; return nil }
 
 // harness runs a plan on a fakeHost and keeps what it reports.
@@ -171,9 +175,13 @@ type harness struct {
 
 func newHarness(t *testing.T, p *plan.Plan, llms map[string]llm.LLM) *harness {
 	h := &harness{t: t, host: &fakeHost{t: t, llms: llms, missing: map[string]bool{}}}
+	images, err := image.OpenCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.cfg = Config{
-		Plan: p, Host: h.host, RunDir: t.TempDir(), Version: "test", Sinks: []event.Sink{event.SinkFunc(h.event)},
-		KVM: func() error { return errors.New("no kvm in tests") },
+		Plan: p, Host: h.host, Images: images, RunDir: t.TempDir(), Version: "test", Sinks: []event.Sink{event.SinkFunc(h.event)},
+		kvm: func() error { return errors.New("no kvm in tests") },
 	}
 	return h
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/pipeline"
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/internal/kvmhost"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -37,10 +39,9 @@ type Config struct {
 	Hard context.Context
 	// Clock drives retries and time limits of stages; nil means the wall clock.
 	Clock pipeline.Clock
-	// NewVM boots a VM; nil means bootVM.
-	NewVM func(context.Context, VMRequest) (VM, error)
-	// KVM says why KVM is not usable, nil when it is. Nil means KVMUsable.
-	KVM func() error
+
+	newVM func(context.Context, sandbox.VMConfig) (box, error) // for tests; nil means bootVM
+	kvm   func() error                                         // for tests; says why KVM is not usable
 }
 
 // cleanUpTime bounds how long everything that belongs to a stage, and to a run, may take to close.
@@ -105,11 +106,11 @@ func New(cfg Config) (*Run, error) {
 	if cfg.Hard == nil {
 		cfg.Hard = context.Background()
 	}
-	if cfg.KVM == nil {
-		cfg.KVM = KVMUsable
+	if cfg.kvm == nil {
+		cfg.kvm = kvmhost.Local().Check
 	}
-	if cfg.NewVM == nil {
-		cfg.NewVM = bootVM
+	if cfg.newVM == nil {
+		cfg.newVM = bootVM
 	}
 	t, err := pickTarget(cfg.Plan, cfg.Target)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/testllm"
 	"github.com/voidbox-run/voidbox/internal/testsandbox"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -225,8 +226,8 @@ func TestHardEndCutsTheCleanUpShort(t *testing.T) {
 	})))
 	h.cfg.Hard = hard
 	h.cfg.Plan.Agents[0].Sandbox.Backend = "qemu"
-	h.cfg.NewVM = func(context.Context, VMRequest) (VM, error) {
-		return stuckVM{fakeVM{h.host.newSandbox(), new(bool)}, closing}, nil
+	h.cfg.newVM = func(context.Context, sandbox.VMConfig) (box, error) {
+		return stuckVM{fakeVM{h.host.newSandbox(), new(bool), nil}, closing}, nil
 	}
 	go func() { <-closing; kill() }()
 	if _, err := h.run(ctx); !errors.Is(err, context.Canceled) {
@@ -250,9 +251,9 @@ func TestVMBackends(t *testing.T) {
 	h := newHarness(t, single(nil), llms(echo()))
 	h.cfg.Plan.Agents[0].Sandbox.Backend = plan.BackendAuto
 	closed := false
-	h.cfg.NewVM = func(_ context.Context, req VMRequest) (VM, error) {
-		req.Progress("boot: modules")
-		return fakeVM{h.host.newSandbox(), &closed}, nil
+	h.cfg.newVM = func(_ context.Context, cfg sandbox.VMConfig) (box, error) {
+		cfg.Progress(sandbox.StageKernel)
+		return fakeVM{h.host.newSandbox(), &closed, nil}, nil
 	}
 	if _, err := h.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -277,7 +278,7 @@ func TestAutoPrefersUsableKVMAndNeverFallsBackToMock(t *testing.T) {
 		t.Fatal(err)
 	}
 	box := h.cfg.Plan.Agents[0].Sandbox
-	r.cfg.KVM = func() error { return nil }
+	r.cfg.kvm = func() error { return nil }
 	if b, err := r.chooseBackend(t.Context(), box); err != nil || b.name != "kvm" {
 		t.Errorf("with KVM: %v, %v", b, err)
 	}
@@ -469,6 +470,24 @@ func TestSandboxThatCannotBeMade(t *testing.T) {
 		}
 	}
 	if _, err := h.run(t.Context()); !errors.Is(err, errdef.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVMThatStopsEndsItsStageAtOnce(t *testing.T) {
+	stopped := make(chan struct{})
+	h := newHarness(t, single(nil), llms(answering(func(ctx context.Context, _ string) (llm.Turn, error) {
+		close(stopped)
+		<-ctx.Done() // a model that thinks for ever does not hold the run up
+		return llm.Turn{}, ctx.Err()
+	})))
+	h.cfg.Plan.Agents[0].Sandbox.Backend = "qemu"
+	h.cfg.newVM = func(context.Context, sandbox.VMConfig) (box, error) {
+		return fakeVM{h.host.newSandbox(), new(bool), stopped}, nil
+	}
+	_, err := h.run(t.Context())
+	var lost *agent.SandboxError
+	if !errors.As(err, &lost) || !strings.Contains(err.Error(), "panicked") || errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

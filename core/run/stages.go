@@ -124,6 +124,8 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	if err != nil {
 		return agent.Report{}, err
 	}
+	ctx, unwatch := env.watch(ctx)
+	defer unwatch()
 	return agent.Run(ctx, agent.Config{
 		Agent: bound, LLM: provider.LLM(), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),

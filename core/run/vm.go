@@ -7,25 +7,26 @@ import (
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
+	boxes "github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
-	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
-// VMRequest is what a VM is made of.
-type VMRequest struct {
-	VMM        vmm.VMM // a monitor of its own
-	Images     *image.Cache
-	Sandbox    *plan.Sandbox
-	RuntimeDir string            // private directory for sockets
-	Progress   func(step string) // told of the steps on the way
-}
-
-// VM is a running VM whose guest agent has answered.
-type VM interface {
+// box is a sandbox with its end. core/sandbox.Sandbox is one.
+type box interface {
 	sandbox.Sandbox
 	Accelerator() string
-	// Close shuts the guest down and ends the VM.
+	Stopped() <-chan struct{} // nil for one that cannot stop by itself
+	Err() error
 	Close(ctx context.Context) error
+}
+
+// bootVM is how VMs are made; tests have another way.
+func bootVM(ctx context.Context, cfg boxes.VMConfig) (box, error) {
+	s, err := boxes.NewVM(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // buildVM makes a sandbox of a VM, in a monitor process of its own.
@@ -38,20 +39,27 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, progre
 	if err != nil {
 		return nil, err
 	}
-	vm, err := r.cfg.NewVM(ctx, VMRequest{
-		VMM: plugin.VMM(), Images: images, Sandbox: spec, RuntimeDir: plugin.RuntimeDir(), Progress: progress,
+	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
+		VMM: plugin.VMM(), Images: images, Dir: plugin.RuntimeDir(), Spec: vmSpec(spec), Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
 		r.cleanUp(plugin.Close)
 		return nil, fmt.Errorf("sandbox %s: %w", spec.Name, sorted(err))
 	}
-	return &environment{Sandbox: vm, backend: b, accelerator: vm.Accelerator(), close: func(ctx context.Context) error {
+	return &environment{box: vm, backend: b, close: func(ctx context.Context) error {
 		err := vm.Close(ctx)
 		if closeErr := plugin.Close(ctx); err == nil {
 			err = closeErr
 		}
 		return err
 	}}, nil
+}
+
+func vmSpec(s *plan.Sandbox) boxes.Spec {
+	return boxes.Spec{
+		Name: s.Name, Hostname: s.Hostname, Image: s.Image, Kernel: s.Kernel, Initrd: s.Initrd, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes,
+		Env: s.Env, Main: s.Main, User: s.User, WorkingDir: s.WorkingDir, Limits: sandbox.Limits(s.Limits), ReadyTimeout: s.ReadyTimeout,
+	}
 }
 
 // images opens the default cache where none was given. Only VMs need one.
@@ -62,8 +70,4 @@ func (r *Run) images() (*image.Cache, error) {
 		}
 	})
 	return r.cfg.Images, r.imagesErr
-}
-
-func bootVM(context.Context, VMRequest) (VM, error) {
-	return nil, fmt.Errorf("core/sandbox is not wired up")
 }
