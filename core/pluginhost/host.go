@@ -67,10 +67,12 @@ type Host struct {
 	closed    bool
 	next      int // number of the next instance's directory
 	instances map[*Instance]struct{}
-	images    map[string]*image // approved binaries by path
 	described map[fileID]description
 	lock      Lock
 	starting  sync.WaitGroup
+
+	sealing sync.Mutex        // held while a binary is copied
+	images  map[fileID]*image // sealed copies
 }
 
 // New makes a host. It starts nothing yet, but owns a directory and a thread until Close.
@@ -105,7 +107,7 @@ func New(opt Options) (*Host, error) {
 	h := &Host{
 		opt: opt, log: opt.Logger, runtime: rt, launcher: newLauncher(), reattach: reattach,
 		instances: map[*Instance]struct{}{},
-		images:    map[string]*image{},
+		images:    map[fileID]*image{},
 		described: map[fileID]description{},
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())

@@ -78,19 +78,20 @@ func (h *Host) approve(c candidate) (*image, error) {
 	if c.Override || !c.ThirdParty && pinned.sha256 == "" {
 		return &image{id: id, path: c.Path}, nil
 	}
-	h.mu.Lock()
-	img := h.images[c.Path]
-	h.mu.Unlock()
-	if img == nil || img.id != id {
-		if img, err = h.sealImage(f, id, c); err != nil {
-			return nil, err
-		}
+	img, err := h.sealedImage(f, id, c)
+	if err != nil {
+		return nil, err
 	}
 	return img, pinned.check(img, c)
 }
 
-// sealImage copies a binary to where nobody can change it and keeps it for the next start.
-func (h *Host) sealImage(f *os.File, id fileID, c candidate) (*image, error) {
+// sealedImage returns the sealed copy of a binary, made once for each content. Two starts of one plugin do not make two.
+func (h *Host) sealedImage(f *os.File, id fileID, c candidate) (*image, error) {
+	h.sealing.Lock()
+	defer h.sealing.Unlock()
+	if img := h.images[id]; img != nil {
+		return img, nil
+	}
 	if id.Size > maxBinary {
 		return nil, errdef.New(errdef.ErrExhausted, "plugin %s: %s has %d bytes; %d are allowed", c, c.Path, id.Size, maxBinary)
 	}
@@ -100,12 +101,6 @@ func (h *Host) sealImage(f *os.File, id fileID, c candidate) (*image, error) {
 		return nil, fmt.Errorf("plugin %s: copy %s: %w", c, c.Path, err)
 	}
 	img := &image{id: id, path: path, sealed: sealed, sha256: hex.EncodeToString(hash.Sum(nil))}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if old := h.images[c.Path]; old != nil {
-		// A start under way may still execute the old one; Close ends it.
-		h.images[fmt.Sprintf("%s\x00%s", c.Path, old.sha256)] = old
-	}
-	h.images[c.Path] = img
+	h.images[id] = img
 	return img, nil
 }

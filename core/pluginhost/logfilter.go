@@ -80,7 +80,10 @@ func (f *logFilter) line(line []byte, cut bool) {
 func (f *logFilter) plain(line []byte, cut bool) slog.Record {
 	text := clean(string(line))
 	f.mu.Lock()
-	f.panicking = f.panicking || isPanic(text)
+	if isPanic(text) && !f.panicking {
+		// What went before says less, and must not crowd it out.
+		f.panicking, f.tail = true, nil
+	}
 	level := slog.LevelDebug
 	if f.panicking {
 		level = slog.LevelError
