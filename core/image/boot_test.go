@@ -83,13 +83,13 @@ func boot(t *testing.T, qemu, kernel, base string) string {
 	if err := os.WriteFile(path, append(initrd, segment...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, qemu, "-M", "microvm,acpi=on,rtc=on", "-accel", "tcg", "-cpu", "max", "-m", "256",
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device",
 		"-kernel", kernel, "-initrd", path,
-		"-append", fmt.Sprintf("console=ttyS0 quiet panic=-1 no_timer_check tsc_early_khz=%d", tscKHz(t)))
+		"-append", fmt.Sprintf("console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable tsc_early_khz=%d", tscKHz(t)))
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	if err := cmd.Run(); err != nil {

@@ -37,6 +37,7 @@ func (c *Cache) unpackKernel(ctx context.Context, path string) (string, error) {
 	}
 	sum := sha256.Sum256(image)
 	dir, err := c.Entry(ctx, "kernels/unpacked", hex.EncodeToString(sum[:16]), func(ctx context.Context, dir string) error {
+		progress(ctx, "unpacking the kernel (once)")
 		return unpackBzImage(image, filepath.Join(dir, "vmlinux"))
 	})
 	var damaged *payloadError
