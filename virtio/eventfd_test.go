@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/virtio"
@@ -25,6 +26,8 @@ func pending(e *virtio.EventFD) bool {
 	})
 	return n == 8
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEventKickDeliversAndCloses(t *testing.T) {
 	e, err := virtio.NewEventFD()

@@ -268,6 +268,9 @@ func wantBroken(t *testing.T, q *virtio.Queue, want string) {
 	if ok || !errors.Is(err, virtio.ErrRing) || !strings.Contains(err.Error(), want) {
 		t.Fatalf("Pop = %v, %v; want an error with %q", ok, err, want)
 	}
+	if n := len(c.Readable) + len(c.Writable); n > q.Size() {
+		t.Errorf("%d descriptors were followed in a queue of %d", n, q.Size())
+	}
 	if ok, again := q.Pop(&c); ok || again != err || q.Err() != err {
 		t.Errorf("then Pop = %v, %v, and Err = %v", ok, again, q.Err())
 	}
