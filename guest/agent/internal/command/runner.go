@@ -30,7 +30,8 @@ type Settings struct {
 // Runner runs commands. Close it when all have ended.
 type Runner struct {
 	Settings
-	null *os.File
+	null   *os.File
+	linger time.Duration // how long output is read on after the end of a command that left something running
 
 	gate    sync.RWMutex // held shared to start a command
 	frozen  bool
@@ -39,13 +40,16 @@ type Runner struct {
 	left leftovers
 }
 
+// linger is enough for the tail of a pipeline, and not much to wait for a server.
+const linger = 250 * time.Millisecond
+
 // NewRunner makes a runner.
 func NewRunner(s Settings) (*Runner, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{Settings: s, null: null}, nil
+	return &Runner{Settings: s, null: null, linger: linger}, nil
 }
 
 // Close stops reading what commands that were left running write.
@@ -133,7 +137,7 @@ func (r *Runner) run(ctx context.Context, p *plan, stdio sandbox.IO) (sandbox.Ex
 	}
 	c.io.begin()
 	timedOut, cause := c.attend(ctx, p.timeout, stdio.Control)
-	c.io.finish(&r.left)
+	c.io.finish(r.linger, &r.left)
 	exit := c.exit()
 	exit.TimedOut = timedOut
 	if c.leaf != nil {

@@ -137,11 +137,9 @@ func (s *streams) typeInput() {
 	_ = s.terminal.EndOfInput(last.wrote && last.b != '\n' && last.b != '\r')
 }
 
-// linger is how long output is read on after the end of a command that left something running.
-const linger = 250 * time.Millisecond
-
-// finish returns once all output of an ended command is delivered. Outputs that something still holds open go to left.
-func (s *streams) finish(left *leftovers) {
+// finish returns once all output of an ended command is delivered. Outputs that something holds open for longer than linger
+// go to left.
+func (s *streams) finish(linger time.Duration, left *leftovers) {
 	if s.input != nil {
 		_ = s.input.Close()
 	}
