@@ -14,7 +14,7 @@ import (
 const (
 	maxTurns       = 10_000
 	maxOutputBytes = 64 << 20
-	maxPromptBytes = 4 << 20
+	maxPromptBytes = 1 << 20
 	maxTokens      = 1 << 40
 )
 

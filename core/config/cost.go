@@ -12,8 +12,8 @@ import (
 // Bounds on values. Expressions multiply: ten locals that each repeat the one before ten times make ten billion bytes. So the
 // cost of an expression is estimated before it is evaluated, and its value is measured afterwards.
 const (
-	maxValueBytes   = 8 << 20
-	maxCost         = 256 << 20
+	maxValueBytes   = 4 << 20
+	maxCost         = 64 << 20
 	maxForNesting   = 6
 	maxNumberBits   = 4096 // of a number's exponent
 	operatorCost    = 400  // digits that an operator can add to a number

@@ -15,7 +15,6 @@ agent "a" {
 
 pipeline "p" {
   stage "s" {
-    for_each = toset([for n in range(1000) : tostring(n)])
     agent    = agent.a
   }
 
