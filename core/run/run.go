@@ -26,6 +26,7 @@ type Config struct {
 	Target string // pipeline.x, agent.x or sandbox.x; empty picks the only one
 	Host   Host
 	Images *image.Cache // kernels and initramfs; nil opens the default cache when a VM needs it
+	Agent  string       // path of the guest agent; empty means the one beside the running program
 	Sinks  []event.Sink // receive events without secrets
 
 	// RunDir is the directory to write the run to. Empty means one below observe.DefaultDir; NoRunDir means none.
@@ -103,6 +104,18 @@ func New(cfg Config) (*Run, error) {
 	if cfg.Plan == nil || cfg.Host == nil {
 		return nil, errors.New("run: Config needs a Plan and a Host")
 	}
+	cfg = cfg.withDefaults()
+	t, err := pickTarget(cfg.Plan, cfg.Target)
+	if err != nil {
+		return nil, &ConfigError{Err: err}
+	}
+	if err := pipeline.Check(t.stages); err != nil {
+		return nil, &ConfigError{Err: err}
+	}
+	return &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}, nil
+}
+
+func (cfg Config) withDefaults() Config {
 	if cfg.Hard == nil {
 		cfg.Hard = context.Background()
 	}
@@ -112,14 +125,7 @@ func New(cfg Config) (*Run, error) {
 	if cfg.newVM == nil {
 		cfg.newVM = bootVM
 	}
-	t, err := pickTarget(cfg.Plan, cfg.Target)
-	if err != nil {
-		return nil, &ConfigError{Err: err}
-	}
-	if err := pipeline.Check(t.stages); err != nil {
-		return nil, &ConfigError{Err: err}
-	}
-	return &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}, nil
+	return cfg
 }
 
 // newID returns an ID that sorts by time.
