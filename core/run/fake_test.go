@@ -17,6 +17,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/internal/testbin"
 	"github.com/voidbox-run/voidbox/internal/testllm"
 	"github.com/voidbox-run/voidbox/internal/testsandbox"
 	"github.com/voidbox-run/voidbox/sdk/base"
@@ -26,7 +27,12 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withBinaries{m}) }
+
+// withBinaries removes the programs that the end-to-end tests built.
+type withBinaries struct{ *testing.M }
+
+func (m withBinaries) Run() int { return testbin.Run(m.M) }
 
 // fakeHost has a mock sandbox plugin, a QEMU that boots nothing, and the LLM plugins that a test gives it.
 type fakeHost struct {

@@ -8,6 +8,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/plan"
+	boxes "github.com/voidbox-run/voidbox/core/sandbox"
 )
 
 // Box is one sandbox outside of any run, for those who drive it themselves. Its owner closes it.
@@ -62,4 +63,20 @@ func (b *Box) Close(ctx context.Context) error {
 		}
 	})
 	return b.err
+}
+
+// SocketPath is the host's socket of the guest's vsock ports; empty for a sandbox without a VM.
+func (b *Box) SocketPath() string {
+	if made, ok := b.box.(*boxes.Sandbox); ok {
+		return made.SocketPath()
+	}
+	return ""
+}
+
+// Token authorises calls to the agent through SocketPath; nil for a sandbox without a VM.
+func (b *Box) Token() []byte {
+	if made, ok := b.box.(*boxes.Sandbox); ok {
+		return made.Token()
+	}
+	return nil
 }

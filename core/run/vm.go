@@ -40,7 +40,8 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, progre
 		return nil, err
 	}
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
-		VMM: plugin.VMM(), Images: images, Dir: plugin.RuntimeDir(), Spec: vmSpec(spec), Progress: func(s boxes.Stage) { progress(string(s)) },
+		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: vmSpec(spec),
+		Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
 		r.cleanUp(plugin.Close)

@@ -1,0 +1,299 @@
+package run_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/config"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/core/run"
+	"github.com/voidbox-run/voidbox/internal/modelserver"
+	"github.com/voidbox-run/voidbox/internal/modelserver/modeltest"
+	"github.com/voidbox-run/voidbox/internal/testbin"
+	"github.com/voidbox-run/voidbox/internal/testvm"
+	"github.com/voidbox-run/voidbox/sdk/base"
+)
+
+// backends runs a test on the mock and in real VMs, with the plugins as users have them.
+func backends(t *testing.T, test func(t *testing.T, w *world)) {
+	for _, backend := range []string{"mock", "qemu"} {
+		t.Run(backend, func(t *testing.T) {
+			w := &world{t: t, backend: backend}
+			if backend == "qemu" {
+				w.images = testvm.Require(t).Cache
+			}
+			test(t, w)
+		})
+	}
+}
+
+// world is a plugin host over the programs of this tree.
+type world struct {
+	t       *testing.T
+	backend string
+	images  *image.Cache
+
+	mu     sync.Mutex
+	events []event.Event
+	watch  func(event.Event) // told of every event; may be nil
+
+	plugins []*pluginhost.Instance // that were started
+}
+
+// spy remembers what was started.
+type spy struct {
+	run.Host
+	w *world
+}
+
+func (s spy) Start(ctx context.Context, req pluginhost.Request) (run.Plugin, error) {
+	p, err := s.Host.Start(ctx, req)
+	if err == nil {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		s.w.plugins = append(s.w.plugins, p.(*pluginhost.Instance))
+	}
+	return p, err
+}
+
+func (w *world) host() *pluginhost.Host {
+	w.t.Helper()
+	// Socket paths are short, and those of t.TempDir are not.
+	runtime, err := os.MkdirTemp("", "vb")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	host, err := pluginhost.New(pluginhost.Options{BuiltinDir: testbin.Dir(w.t), RuntimeDir: runtime})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := host.Close(ctx); err != nil {
+			w.t.Errorf("close the plugin host: %v", err)
+		}
+		if left, _ := filepath.Glob(runtime + "/*"); len(left) > 0 {
+			w.t.Errorf("left behind: %v", left)
+		}
+		os.RemoveAll(runtime)
+	})
+	return host
+}
+
+// execute runs a plan that load makes with the host's plugins at hand.
+func (w *world) execute(ctx context.Context, load func(*pluginhost.Host) *plan.Plan) (run.Result, error) {
+	w.t.Helper()
+	host := w.host()
+	r, err := run.New(run.Config{
+		Plan: load(host), Host: spy{run.Plugins(host), w}, Images: w.images, Agent: filepath.Join(testbin.Dir(w.t), image.AgentName),
+		RunDir: filepath.Join(w.t.TempDir(), "run"), Sinks: []event.Sink{event.SinkFunc(func(e event.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e)
+			if w.watch != nil {
+				w.watch(e)
+			}
+		})},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Run(ctx)
+}
+
+// file loads a plan of the language for the world's backend.
+func (w *world) file(path string) func(*pluginhost.Host) *plan.Plan {
+	return func(host *pluginhost.Host) *plan.Plan {
+		w.t.Helper()
+		p, _, diags := config.Load(w.t.Context(), path, config.Options{
+			Vars: map[string]string{"backend": w.backend},
+			Describe: func(ctx context.Context, kind base.Kind, name string) (base.Description, error) {
+				found, err := host.Describe(ctx, kind, name)
+				return found.Description, err
+			},
+		})
+		if p == nil {
+			w.t.Fatalf("%s: %v", path, diags)
+		}
+		return p
+	}
+}
+
+// calls are the tool calls of all stages with their arguments, sorted, since stages may overtake each other.
+func (w *world) calls() []string {
+	var calls []string
+	for _, e := range w.events {
+		if c, ok := e.Data.(event.ToolCall); ok {
+			calls = append(calls, fmt.Sprintf("%s %s %s", e.Stage, c.Tool, c.Arguments))
+		}
+	}
+	slices.Sort(calls)
+	return calls
+}
+
+// types are the types of the events of each stage, without the steps of the boot.
+func (w *world) types() map[string]string {
+	types := map[string]string{}
+	for _, e := range w.events {
+		if e.Data.Type() != "sandbox_progress" {
+			types[e.Stage] += " " + e.Data.Type()
+		}
+	}
+	return types
+}
+
+func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.hcl")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			seen := map[string]*world{}
+			backends(t, func(t *testing.T, w *world) {
+				result, err := w.execute(t.Context(), w.file(file))
+				if err != nil {
+					t.Fatalf("%v\n%+v", err, result)
+				}
+				seen[w.backend] = w
+			})
+			mock, vm := seen["mock"], seen["qemu"]
+			if mock == nil || vm == nil {
+				return // it has failed, or this machine has no VMs and has said so
+			}
+			if !slices.Equal(mock.calls(), vm.calls()) {
+				t.Errorf("tool calls\nmock %q\nVM   %q", mock.calls(), vm.calls())
+			}
+			if file != "../../examples/boot_diag.hcl" { // its output comes in pieces
+				compare(t, mock.types(), vm.types())
+			}
+		})
+	}
+}
+
+func compare(t *testing.T, mock, vm map[string]string) {
+	t.Helper()
+	for stage, types := range mock {
+		if vm[stage] != types {
+			t.Errorf("events of stage %q\nmock %s\nVM   %s", stage, types, vm[stage])
+		}
+	}
+}
+
+// agentPlan is a plan of one agent that asks a scripted model server.
+func agentPlan(backend, server, prompt string, first ...string) *plan.Plan {
+	config, _ := json.Marshal(map[string]string{"server": server})
+	box := &plan.Sandbox{Name: "box", Backend: backend, Image: plan.ImageBase, CPUs: 1, MemoryBytes: plan.DefaultMemoryBytes, ReadyTimeout: 2 * time.Minute}
+	if len(first) > 0 {
+		box.Main = first
+	}
+	model := &plan.LLM{Block: plan.Block{Plugin: "replay", Label: "main", Config: config}}
+	a := &plan.Agent{Name: "seeker", Sandbox: box, LLM: model}
+	a.Bind = func() (*plan.AgentRun, error) {
+		return &plan.AgentRun{Agent: a.Name, Sandbox: box, LLM: model, Prompt: prompt}, nil
+	}
+	return &plan.Plan{Name: "nonce", Agents: []*plan.Agent{a}, LLMs: []*plan.LLM{model}, Sandboxes: []*plan.Sandbox{box}}
+}
+
+// TestAgentRepeatsANonceThatOnlyTheGuestKnows is the proof that an agent works inside its sandbox: the nonce is made by the main
+// process of the sandbox, in the sandbox, and nobody on the host ever writes it down.
+func TestAgentRepeatsANonceThatOnlyTheGuestKnows(t *testing.T) {
+	backends(t, func(t *testing.T, w *world) {
+		salt := rand.Text()
+		server := modeltest.Start(t, "unix",
+			modelserver.Rule{Match: `nonce in (\S+)`, Call: "bash", Arguments: `{"command": "while [ ! -s ${1} ]; do sleep 0.1; done; cat ${1}"}`},
+			modelserver.Rule{Tool: "bash", Match: `nonce=(\S+)`, Call: "write", Arguments: `{"path": "/tmp/copy", "content": "copied ${1}"}`},
+			modelserver.Rule{Tool: "write", Match: `.`, Call: "read", Arguments: `{"path": "/tmp/copy"}`},
+			modelserver.Rule{Tool: "read", Match: `copied (\S+)`, Say: "The nonce is ${1}."},
+		)
+		// The guest's own kernel makes the nonce; where there is none, as on the mock, the test does.
+		maker := []string{"/bin/sh", "-c", `{ cat /proc/sys/kernel/random/uuid 2>/dev/null || echo "$0"; } > /tmp/n; echo "nonce=$(cat /tmp/n)" > /tmp/nonce; sleep 100000`, salt}
+		result, err := w.execute(t.Context(), func(*pluginhost.Host) *plan.Plan {
+			return agentPlan(w.backend, server, "find the nonce in /tmp/nonce", maker...)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read string
+		for _, e := range w.events {
+			if r, ok := e.Data.(event.ToolResult); ok && r.Tool == "bash" {
+				read = strings.TrimSpace(strings.TrimPrefix(r.Content, "nonce="))
+			}
+		}
+		if len(read) < 20 || w.backend != "mock" && read == salt || result.Output != "The nonce is "+read+"." {
+			t.Errorf("the guest says %q, the agent %q", read, result.Output)
+		}
+		if got := result.Stages["seeker"].Tools; !slices.Equal(got, []string{"bash", "write", "read"}) {
+			t.Errorf("tools %v", got)
+		}
+	})
+}
+
+func TestCancelledRunsLeaveNothingBehind(t *testing.T) {
+	backends(t, func(t *testing.T, w *world) {
+		server := modeltest.Start(t, "unix", modelserver.Rule{Match: `.`, Call: "bash", Arguments: `{"command": "sleep 100000"}`})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w.watch = func(e event.Event) {
+			if e.Data.Type() == "tool_call" {
+				cancel()
+			}
+		}
+		result, err := w.execute(ctx, func(*pluginhost.Host) *plan.Plan { return agentPlan(w.backend, server, "x") })
+		if result.Status != event.Cancelled || run.ExitCode(err) != run.ExitCancelled {
+			t.Errorf("%v: %+v", err, result)
+		}
+		if last := w.types()["seeker"]; !strings.HasSuffix(last, "sandbox_stopped stage_finished") {
+			t.Errorf("events of the stage:%s", last)
+		}
+	})
+}
+
+func TestPluginKilledInMidRunEndsIt(t *testing.T) {
+	for _, victim := range []base.Kind{base.KindLLM, ""} {
+		name := string(victim)
+		if name == "" {
+			name = "backend"
+		}
+		t.Run(name, func(t *testing.T) {
+			backends(t, func(t *testing.T, w *world) {
+				server := modeltest.Start(t, "unix", modelserver.Rule{Match: `.`, Call: "bash", Arguments: `{"command": "sleep 100000"}`})
+				var killed string
+				w.watch = func(e event.Event) {
+					if e.Data.Type() != "tool_call" {
+						return
+					}
+					for _, p := range w.plugins {
+						if d := p.Description; (d.Kind == base.KindLLM) == (victim == base.KindLLM) {
+							killed = fmt.Sprintf("%s-%s", d.Kind, d.Name)
+							syscall.Kill(p.PID(), syscall.SIGKILL)
+						}
+					}
+				}
+				result, err := w.execute(t.Context(), func(*pluginhost.Host) *plan.Plan { return agentPlan(w.backend, server, "x") })
+				var dead *run.PluginError
+				if !errors.As(err, &dead) || dead.Plugin != killed || !strings.Contains(err.Error(), "plugin "+killed+" died (signal: killed)") {
+					t.Errorf("got %v", err)
+				}
+				if result.Status != event.Failed || result.Stages["seeker"].Status != event.Failed || run.ExitCode(err) != run.ExitFailed {
+					t.Errorf("%+v", result)
+				}
+			})
+		})
+	}
+}
