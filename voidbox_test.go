@@ -1,0 +1,182 @@
+package voidbox_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/voidbox-run/voidbox"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/internal/testbin"
+	"github.com/voidbox-run/voidbox/internal/testvm"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+// bootLimit is a safety net: under emulation on a busy machine a boot takes its time.
+const bootLimit = 3 * time.Minute
+
+func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
+
+// install makes the library use the programs of this tree, and keeps its traces out of the user's home.
+func install(t *testing.T) {
+	t.Helper()
+	voidbox.Installation = testbin.Dir(t)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+}
+
+func TestMainProcessIsMandatory(t *testing.T) {
+	if _, ok := reflect.TypeFor[voidbox.SandboxBuilder]().MethodByName("Build"); ok {
+		t.Error("a sandbox without a main process can be built")
+	}
+	for _, name := range []string{"Run", "OCI"} {
+		if _, ok := reflect.TypeFor[voidbox.RunnableSandbox]().MethodByName(name); ok {
+			t.Errorf("%s can be called twice: Run and OCI must exclude each other", name)
+		}
+	}
+}
+
+func TestBuildersDoNotShareState(t *testing.T) {
+	base := voidbox.NewSandbox().Run("sleep", "infinity").Env("A", "1")
+	_ = base.Env("A", "2").CPUs(8)
+	if !reflect.DeepEqual(base, voidbox.NewSandbox().Run("sleep", "infinity").Env("A", "1")) {
+		t.Error("a copy changed the original")
+	}
+}
+
+func TestRefusesNonsense(t *testing.T) {
+	install(t)
+	for _, s := range []voidbox.RunnableSandbox{
+		voidbox.NewSandbox().Run("sleep").CPUs(0),
+		voidbox.NewSandbox().Run("sleep").MemoryMB(0),
+	} {
+		if _, err := s.Build(t.Context()); !errors.Is(err, errdef.ErrInvalid) {
+			t.Errorf("Build() = %v, want ErrInvalid", err)
+		}
+	}
+	if _, err := voidbox.NewPipeline("p").Pipe(voidbox.NewAgent("a")).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "needs a model and a prompt") {
+		t.Errorf("an agent without model and prompt: %v", err)
+	}
+}
+
+// tour is the complete example of a sandbox: write, run, read, look, end. It is the same for every backend.
+func tour(t *testing.T, s voidbox.RunnableSandbox) {
+	ctx := t.Context()
+	box, err := s.Build(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { box.Shutdown(context.WithoutCancel(ctx)) })
+	if err := box.WaitReady(ctx, bootLimit); err != nil {
+		t.Fatal(err)
+	}
+	if err := box.WriteFile(ctx, "/workspace/in/a.txt", []byte("forty-two\n")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := box.Exec(ctx, `cat /workspace/in/a.txt; echo "$GREETING" >&2; exit 3`, map[string]string{"GREETING": "hi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(out.Stdout) != "forty-two\n" || string(out.Stderr) != "hi\n" || out.ExitCode != 3 {
+		t.Errorf("stdout %q, stderr %q, exit %d", out.Stdout, out.Stderr, out.ExitCode)
+	}
+	if content, err := box.ReadFile(ctx, "/workspace/in/a.txt"); err != nil || string(content) != "forty-two\n" {
+		t.Errorf("read %q, %v", content, err)
+	}
+	for path, want := range map[string]bool{"/workspace/in/a.txt": true, "/workspace/in/b.txt": false} {
+		if got, err := box.Exists(ctx, path); err != nil || got != want {
+			t.Errorf("Exists(%s) = %v, %v", path, got, err)
+		}
+	}
+	entries, err := box.ListDir(ctx, "/workspace/in")
+	if err != nil || len(entries) != 1 || entries[0].Name != "a.txt" || entries[0].Size != 10 || entries[0].Mode.IsDir() {
+		t.Errorf("ListDir = %+v, %v", entries, err)
+	}
+	info, err := box.Info(ctx)
+	if err != nil || info.Kernel == "" || info.Hostname != "toured" || info.CPUs != 2 || info.MemoryBytes == 0 || !info.Main.Running {
+		t.Errorf("Info = %+v, %v", info, err)
+	}
+	exit, err := box.Shutdown(ctx)
+	if err != nil || exit == nil || exit.Signal != "TERM" {
+		t.Errorf("Shutdown = %+v, %v; want the main process ended by SIGTERM", exit, err)
+	}
+	if _, err := box.Exec(ctx, "true", nil); err == nil {
+		t.Error("a sandbox that was shut down still runs commands")
+	}
+}
+
+func TestTourOnTheMock(t *testing.T) {
+	install(t)
+	tour(t, voidbox.NewSandbox().Run("sleep", "infinity").Name("toured").CPUs(2).Backend("mock"))
+}
+
+func TestTourInAVM(t *testing.T) {
+	testvm.Require(t)
+	install(t)
+	tour(t, voidbox.NewSandbox().Run("sleep", "infinity").Name("toured").CPUs(2).MemoryMB(256).Backend("qemu"))
+}
+
+func TestUnknownBackendIsNamed(t *testing.T) {
+	install(t)
+	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("xen").Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Shutdown(t.Context())
+	if err := box.WaitReady(t.Context()); err == nil || !strings.Contains(err.Error(), "xen") {
+		t.Errorf("WaitReady = %v, want an error that names xen", err)
+	}
+}
+
+func TestPipelineMergesAFanOut(t *testing.T) {
+	install(t)
+	llm := voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "testdata/diamond.json")})
+	mock := voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")
+	agent := func(name, prompt string) voidbox.Agent {
+		return voidbox.NewAgent(name).In(mock).LLM(llm).Prompt(prompt)
+	}
+	var mu sync.Mutex
+	stages := map[string]bool{}
+	result, err := voidbox.NewPipeline("diamond").
+		Pipe(agent("plan", "Make a plan.")).
+		FanOut(agent("left", "Look left."), agent("right", "Look right.")).
+		Pipe(agent("merge", "Merge these.")).
+		OnEvent(func(e event.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			stages[e.Stage] = true
+		}).
+		Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Output != "merged: saw-left saw-right" {
+		t.Errorf("output %q", result.Output)
+	}
+	for _, name := range []string{"plan", "left", "right", "merge"} {
+		if !stages[name] {
+			t.Errorf("no event of stage %s was streamed", name)
+		}
+	}
+	var sum event.Totals
+	for _, s := range result.Stages {
+		sum = sum.Add(s.Totals)
+	}
+	if sum.InputTokens != result.Totals.InputTokens || sum.OutputTokens != result.Totals.OutputTokens {
+		t.Errorf("totals %+v are not the sum of the stages %+v", result.Totals, sum)
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
