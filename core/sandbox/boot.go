@@ -26,6 +26,9 @@ func (g *guest) boot(ctx context.Context) *BootError {
 	b := &booting{guest: g, stage: StageKernel}
 	g.cfg.Progress(StageKernel)
 	if err := g.cfg.VMM.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return &BootError{Reason: ReasonCanceled, Stage: StageCreate, Err: context.Cause(ctx)}
+		}
 		return &BootError{Reason: ReasonMonitor, Stage: StageCreate, Err: err}
 	}
 	return b.run(ctx)

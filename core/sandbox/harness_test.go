@@ -87,6 +87,9 @@ func config(t testing.TB, spec sandbox.Spec) (sandbox.VMConfig, *pluginhost.Inst
 	t.Helper()
 	means := testvm.Require(t)
 	plugin := startPlugin(t)
+	if spec.ReadyTimeout == 0 {
+		spec.ReadyTimeout = 3 * time.Minute // no test is about this limit unless it says so, and the machine may be busy
+	}
 	return sandbox.VMConfig{
 		VMM: plugin.VMM(), Images: means.Cache, Dir: plugin.RuntimeDir(),
 		Agent: filepath.Join(programs(t), image.AgentName), Spec: spec,

@@ -157,14 +157,18 @@ func (m *Monitor) Stop(ctx context.Context, grace time.Duration) error {
 		return nil
 	}
 	switch m.states.get() {
-	case stopped:
-		return nil
 	case creating:
 		return err
+	case stopped:
+		if m.vm == nil {
+			return nil
+		}
 	case running:
 		m.vm.powerDown(ctx, grace)
+		m.vm.end()
+	default:
+		m.vm.end()
 	}
-	m.vm.end()
 	<-m.vm.done
 	return nil
 }

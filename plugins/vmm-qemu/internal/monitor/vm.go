@@ -223,6 +223,7 @@ func (m *Monitor) panicked(detail string) {
 func (m *Monitor) supervise(v *vm) {
 	defer close(v.done)
 	v.wait()
+	m.states.set(stopped) // waits for a call that is under way, whose event comes before ours
 	v.mu.Lock()
 	reason := v.reason
 	v.mu.Unlock()
@@ -236,7 +237,6 @@ func (m *Monitor) supervise(v *vm) {
 	default:
 		m.events.add(vmm.Event{Kind: vmm.Failed, Detail: v.obituary(reason)})
 	}
-	m.states.set(stopped)
 	m.events.add(vmm.Event{Kind: vmm.Stopped})
 }
 
