@@ -41,6 +41,9 @@ func run(p Plugin, args []string, stdout io.Writer, stderr *os.File) int {
 	switch {
 	case len(args) > 1 && args[1] == "describe":
 		return describe(desc, stdout, stderr)
+	case len(args) > 1 && args[1] == "--version":
+		fmt.Fprintln(stdout, filepath.Base(args[0]), desc.Version)
+		return 0
 	case len(args) > 1 && args[1] == "debug":
 		return serveDebug(p, stdout, stderr)
 	case os.Getenv(CookieKey) != CookieValue:

@@ -20,10 +20,23 @@ func (c *cli) pluginHost() (*pluginhost.Host, error) { return pluginhost.New(hos
 
 func hostOptions() pluginhost.Options {
 	return pluginhost.Options{
+		CacheDir: cacheDir(),
 		Dirs:     pluginhost.DefaultDirs(),
 		Reattach: os.Getenv(sdk.EnvReattach),
 		Logger:   slog.Default(),
 	}
+}
+
+// cacheDir is where descriptions of plugins are kept, beside kernels and images. Without one they are asked for in every run.
+func cacheDir() string {
+	if dir := os.Getenv("VOIDBOX_CACHE_DIR"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "voidbox")
 }
 
 // hostFor returns a host that holds plugins to what the file at path requires of them and to the lock file beside it. Without a

@@ -105,10 +105,14 @@ func (c *cli) view(asJSON bool) (event.Sink, func()) {
 	if asJSON {
 		return view.NewJSON(c.stdout), func() {}
 	}
-	if !isTerminal(c.stderr) {
-		return view.NewPlain(c.stderr, false), func() {}
+	stdout := c.stdout
+	if isTerminal(stdout) {
+		stdout = view.Clean(stdout)
 	}
-	live := view.NewLive(c.stderr, func() int { return int(c.width()) }, c.colour(c.stderr))
+	if !isTerminal(c.stderr) {
+		return view.NewPlain(c.stderr, stdout), func() {}
+	}
+	live := view.NewLive(c.stderr, stdout, func() int { return int(c.width()) }, c.colour(c.stderr))
 	return live, sync.OnceFunc(live.Close)
 }
 

@@ -16,8 +16,8 @@ import (
 
 // Row is one comparison. Ours and Peer are medians over Runs, in Unit; Ratio is Ours over Peer.
 //
-// Goal and Floor are ratios. For what should be small (a duration, a size) the row is good up to Goal and bad beyond Floor;
-// for a rate, of which more is better, it is good from Goal on and bad below Floor. Zero means that nothing is demanded.
+// Goal and Floor speak of the ratio: what should be small (a duration, a size) says "<= 1.2", a rate, of which more is better,
+// ">= 0.8"; see AtMost and AtLeast. Empty means that nothing is demanded.
 type Row struct {
 	Name     string  `json:"name"`
 	Unit     string  `json:"unit"`
@@ -25,8 +25,8 @@ type Row struct {
 	Peer     float64 `json:"peer"`
 	PeerName string  `json:"peer_name"`
 	Ratio    float64 `json:"ratio"`
-	Goal     float64 `json:"goal"`
-	Floor    float64 `json:"floor"`
+	Goal     string  `json:"goal"`
+	Floor    string  `json:"floor"`
 	Runs     int     `json:"runs"`
 }
 
@@ -99,18 +99,41 @@ func read(path string) ([]Row, error) {
 func Table(rows []Row) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "name\tunit\tours\tpeer\t(which)\tratio\tgoal\tfloor\truns")
+	fmt.Fprintln(w, "name\tunit\tours\tpeer\t(which)\tratio\tgoal\tfloor\truns\tmet")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%.4g\t%.4g\t%s\t%.3f\t%s\t%s\t%d\n",
-			r.Name, r.Unit, r.Ours, r.Peer, r.PeerName, r.Ratio, demand(r.Goal), demand(r.Floor), r.Runs)
+		fmt.Fprintf(w, "%s\t%s\t%.4g\t%.4g\t%s\t%.3f\t%s\t%s\t%d\t%s\n",
+			r.Name, r.Unit, r.Ours, r.Peer, r.PeerName, r.Ratio, r.Goal, r.Floor, r.Runs, r.verdict())
 	}
 	w.Flush()
 	return b.String()
 }
 
-func demand(v float64) string {
-	if v == 0 {
-		return "-"
+// AtMost is a Goal or Floor for what should be small.
+func AtMost(ratio float64) string { return fmt.Sprintf("<= %.3g", ratio) }
+
+// AtLeast is a Goal or Floor for what should be large.
+func AtLeast(ratio float64) string { return fmt.Sprintf(">= %.3g", ratio) }
+
+// Met tells whether the row's ratio satisfies a demand of the form that AtMost and AtLeast make. An empty one always is.
+func (r Row) Met(demand string) bool {
+	var limit float64
+	if n, _ := fmt.Sscanf(demand, "<= %g", &limit); n == 1 {
+		return r.Ratio <= limit
 	}
-	return fmt.Sprintf("%.3g", v)
+	if n, _ := fmt.Sscanf(demand, ">= %g", &limit); n == 1 {
+		return r.Ratio >= limit
+	}
+	return demand == ""
+}
+
+func (r Row) verdict() string {
+	switch {
+	case r.Goal == "":
+		return ""
+	case r.Met(r.Goal):
+		return "goal"
+	case r.Floor != "" && r.Met(r.Floor):
+		return "floor"
+	}
+	return "missed"
 }

@@ -65,8 +65,23 @@ func TestWriteKeepsWhatItCannotRead(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	got := Table([]Row{{Name: "start", Unit: "ms", Ours: 8, Peer: 7.5, PeerName: "go-plugin", Ratio: 1.067, Goal: 1.2, Runs: 40}})
+	got := Table([]Row{{Name: "start", Unit: "ms", Ours: 8, Peer: 7.5, PeerName: "go-plugin", Ratio: 1.067, Goal: AtMost(1.2), Runs: 40}})
 	if !strings.Contains(got, "start") || !strings.Contains(got, "1.067") || !strings.Contains(got, "go-plugin") {
 		t.Errorf("table:\n%s", got)
+	}
+}
+
+func TestMet(t *testing.T) {
+	for _, tt := range []struct {
+		ratio  float64
+		demand string
+		want   bool
+	}{
+		{1.1, AtMost(1.2), true}, {1.3, AtMost(1.2), false}, {0.9, AtLeast(0.8), true}, {0.7, AtLeast(0.8), false},
+		{9, "", true}, {1, "about 1", false},
+	} {
+		if got := (Row{Ratio: tt.ratio}).Met(tt.demand); got != tt.want {
+			t.Errorf("%v %q: met = %v", tt.ratio, tt.demand, got)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -41,4 +42,16 @@ func shorten(text string, width int) string {
 	}
 	runes := []rune(text)
 	return string(runes[:width-1]) + "…"
+}
+
+// Clean returns a writer for a terminal that passes on what is written to it without control characters.
+func Clean(w io.Writer) io.Writer { return cleaner{w} }
+
+type cleaner struct{ w io.Writer }
+
+func (c cleaner) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(c.w, clean(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }

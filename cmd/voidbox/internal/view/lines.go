@@ -3,6 +3,7 @@ package view
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ type writer struct {
 	style  style
 	stages int // stages of the run: prefixes are for more than one
 	emit   func(line string)
+	stdout io.Writer // what a main process writes to its standard output; its standard error goes to emit
+	rest   string    // line of its standard error that has no end yet
 }
 
 // event writes the lines of one event; most events have none or one.
@@ -39,9 +42,7 @@ func (w *writer) event(e event.Event) {
 	case event.ToolResult:
 		w.toolResult(e.Stage, d)
 	case event.Output:
-		for _, line := range strings.Split(strings.TrimRight(clean(d.Text), "\n"), "\n") {
-			w.line(e.Stage, line)
-		}
+		w.output(d)
 	case event.Retry:
 		w.line(e.Stage, w.style.warn("↻")+fmt.Sprintf(" attempt %d in %s: %s", d.Attempt, seconds(d.Delay), clean(d.Reason)))
 	case event.Warning:
@@ -65,6 +66,27 @@ func (w *writer) text(stage string, d event.Text) {
 	}
 }
 
+// output passes on what a main process wrote: standard output as it is, so that it can be piped, standard error in whole lines.
+func (w *writer) output(d event.Output) {
+	if d.Stream == "stdout" {
+		io.WriteString(w.stdout, d.Text)
+		return
+	}
+	lines := strings.Split(w.rest+clean(d.Text), "\n")
+	for _, line := range lines[:len(lines)-1] {
+		w.emit(line)
+	}
+	w.rest = lines[len(lines)-1]
+}
+
+// flush ends a line of standard error that never got its end.
+func (w *writer) flush() {
+	if w.rest != "" {
+		w.emit(w.rest)
+		w.rest = ""
+	}
+}
+
 func (w *writer) toolResult(stage string, d event.ToolResult) {
 	lines, more := firstLines(d.Content, resultLines, lineWidth)
 	for _, line := range lines {
@@ -79,6 +101,7 @@ func (w *writer) toolResult(stage string, d event.ToolResult) {
 }
 
 func (w *writer) stageFinished(stage string, d event.StageFinished) {
+	w.flush()
 	switch {
 	case d.Status == event.Failed:
 		w.line(stage, w.style.bad("✗ ")+clean(d.Error)+remedy(d.Remedy))

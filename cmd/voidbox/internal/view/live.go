@@ -41,16 +41,17 @@ type activity struct {
 	started time.Time
 }
 
-// NewLive draws on w, a terminal whose width in columns is asked for at each drawing. Close it to get the screen back.
-func NewLive(w io.Writer, width func() int, colour bool) *Live {
-	l := newLive(w, width, colour, time.Now)
+// NewLive draws on w, a terminal whose width in columns is asked for at each drawing, and passes a main process's standard output
+// to stdout, which must be clean when it is that terminal too (see Clean). Close it to get the screen back.
+func NewLive(w, stdout io.Writer, width func() int, colour bool) *Live {
+	l := newLive(w, stdout, width, colour, time.Now)
 	go l.animate()
 	return l
 }
 
-func newLive(w io.Writer, width func() int, colour bool, now func() time.Time) *Live {
+func newLive(w, stdout io.Writer, width func() int, colour bool, now func() time.Time) *Live {
 	l := &Live{out: w, width: width, now: now, active: map[string]*activity{}, stop: make(chan struct{}), done: make(chan struct{})}
-	l.writer = writer{style: style{colour}, emit: func(line string) { fmt.Fprint(l.out, line, "\n") }}
+	l.writer = writer{style: style{colour}, stdout: stdout, emit: func(line string) { fmt.Fprint(l.out, line, "\n") }}
 	return l
 }
 

@@ -24,9 +24,9 @@ func (j *JSON) Event(e event.Event) { _ = j.encoder.Encode(e) }
 // Plain writes lines without a cursor movement among them.
 type Plain struct{ writer writer }
 
-// NewPlain returns a sink that writes to w, with colour or without.
-func NewPlain(w io.Writer, colour bool) *Plain {
-	return &Plain{writer{style: style{colour}, emit: func(line string) { fmt.Fprintln(w, line) }}}
+// NewPlain returns a sink that writes to w, and a main process's standard output to stdout.
+func NewPlain(w, stdout io.Writer) *Plain {
+	return &Plain{writer{stdout: stdout, emit: func(line string) { fmt.Fprintln(w, line) }}}
 }
 
 // Event writes the event's lines.

@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func hello() []event.Event {
 
 func TestPlain(t *testing.T) {
 	var out bytes.Buffer
-	sink := NewPlain(&out, false)
+	sink := NewPlain(&out, Clean(&out))
 	for _, e := range hello() {
 		sink.Event(e)
 	}
@@ -52,7 +53,7 @@ It is Linux.
 
 func TestPlainPrefixesStages(t *testing.T) {
 	var out bytes.Buffer
-	sink := NewPlain(&out, false)
+	sink := NewPlain(&out, Clean(&out))
 	sink.Event(event.Event{Data: event.RunStarted{Stages: []string{"a", "b"}}})
 	sink.Event(event.Event{Stage: "a", Data: event.Text{Text: "one\ntwo"}})
 	sink.Event(event.Event{Stage: "b", Data: event.StageFinished{Status: event.Skipped, Error: "a failed"}})
@@ -65,12 +66,12 @@ func TestPlainPrefixesStages(t *testing.T) {
 func TestGuestCannotDriveTheTerminal(t *testing.T) {
 	hostile := "\x1b]0;owned\x07\x1b[2Jred\u202egnp\r\x00"
 	var out bytes.Buffer
-	sink := NewPlain(&out, false)
+	sink := NewPlain(&out, Clean(&out))
 	for _, d := range []event.Data{
 		event.Text{Text: hostile},
 		event.ToolCall{Tool: hostile, Arguments: json.RawMessage(`{"command":"\u001b[2J"}`)},
 		event.ToolResult{Content: hostile},
-		event.Output{Text: hostile},
+		event.Output{Text: hostile}, event.Output{Stream: "stdout", Text: hostile},
 		event.StageFinished{Status: event.Failed, Error: hostile, Remedy: hostile},
 		event.SandboxProgress{Step: hostile},
 		event.Warning{Message: hostile},
@@ -108,7 +109,7 @@ func TestJSONIsOneEventALine(t *testing.T) {
 func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	l := newLive(&out, func() int { return 40 }, false, func() time.Time { return now })
+	l := newLive(&out, &out, func() int { return 40 }, false, func() time.Time { return now })
 	for _, e := range hello() {
 		l.Event(e)
 	}
@@ -127,7 +128,7 @@ func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
 }
 
 func TestFooterFitsTheTerminal(t *testing.T) {
-	l := newLive(&bytes.Buffer{}, func() int { return 40 }, false, time.Now)
+	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return 40 }, false, time.Now)
 	line := l.footerLine(&activity{name: "a-very-long-stage-name", step: strings.Repeat("x", 300), started: time.Now()})
 	if n := len([]rune(line)); n > 40 {
 		t.Errorf("footer of %d columns on a terminal of 40: %q", n, line)
@@ -156,10 +157,31 @@ func replay(output string) []string {
 
 func BenchmarkPlain(b *testing.B) {
 	events := hello()
-	sink := NewPlain(&bytes.Buffer{}, true)
+	sink := NewPlain(&bytes.Buffer{}, io.Discard)
 	for b.Loop() {
 		for _, e := range events {
 			sink.Event(e)
 		}
+	}
+}
+
+func TestMainOutputIsExactAndSeparate(t *testing.T) {
+	var view, stdout bytes.Buffer
+	sink := NewPlain(&view, &stdout)
+	sink.Event(event.Event{Data: event.RunStarted{Stages: []string{}}})
+	for _, d := range []event.Data{
+		event.Output{Stream: "stdout", Text: "a\nb"},
+		event.Output{Stream: "stderr", Text: "war"},
+		event.Output{Stream: "stdout", Text: "c\x00\n"},
+		event.Output{Stream: "stderr", Text: "ning\nno end"},
+		event.StageFinished{Status: event.Succeeded},
+	} {
+		sink.Event(event.Event{Stage: "box", Data: d})
+	}
+	if stdout.String() != "a\nbc\x00\n" {
+		t.Errorf("standard output is %q", stdout.String())
+	}
+	if view.String() != "warning\nno end\n" {
+		t.Errorf("the view shows %q", view.String())
 	}
 }
