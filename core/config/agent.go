@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -66,18 +67,19 @@ func (l *loader) late(diags hcl.Diagnostics) error {
 
 // usesOf lists the references to a root name in the block and the blocks within.
 func (d *decoder) usesOf(root string) []hcl.Traversal {
-	var uses []hcl.Traversal
+	return slices.DeleteFunc(d.references(), func(t hcl.Traversal) bool { return t.RootName() != root })
+}
+
+// references lists all references in the block and the blocks within.
+func (d *decoder) references() []hcl.Traversal {
+	var refs []hcl.Traversal
 	for _, attr := range sortedAttributes(d.content.Attributes) {
-		for _, t := range attr.Expr.Variables() {
-			if t.RootName() == root {
-				uses = append(uses, t)
-			}
-		}
+		refs = append(refs, attr.Expr.Variables()...)
 	}
 	for _, b := range d.content.Blocks {
-		uses = append(uses, d.l.decode(b, d.spec.nested(b.Type)).usesOf(root)...)
+		refs = append(refs, d.l.decode(b, d.spec.nested(b.Type)).references()...)
 	}
-	return uses
+	return refs
 }
 
 // bindings reads what an agent is bound to. It cannot depend on input, since a template stands in the graph before any input.

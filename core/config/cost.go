@@ -14,10 +14,10 @@ import (
 const (
 	maxValueBytes   = 4 << 20
 	maxCost         = 64 << 20
+	maxLoadBytes    = 1 << 30 // of all values together
 	maxForNesting   = 6
 	maxNumberBits   = 4096 // of a number's exponent
 	operatorCost    = 400  // digits that an operator can add to a number
-	callGrowth      = 8    // how much longer a function's result may be than its arguments; those that exceed it are guarded
 	defaultNodeCost = 64
 )
 
@@ -32,6 +32,18 @@ func boundValue(v cty.Value, r hcl.Range) *hcl.Diagnostic {
 	}
 	if size > maxValueBytes {
 		return at(r, "Value too large", "A value may take %s.", formatSize(maxValueBytes))
+	}
+	return nil
+}
+
+// spend reports a value that is too large, or one value too many: all that loading makes is bounded too.
+func (l *loader) spend(v cty.Value, r hcl.Range) *hcl.Diagnostic {
+	if diag := boundValue(v, r); diag != nil || !l.loading {
+		return diag
+	}
+	size, _ := measure(v)
+	if l.spent += size; l.spent > maxLoadBytes {
+		return at(r, "Configuration too large", "All values together may take %s.", formatSize(maxLoadBytes))
 	}
 	return nil
 }
@@ -77,8 +89,8 @@ func keySize(step cty.PathStep) int {
 }
 
 // boundCost reports an expression whose evaluation could be too expensive.
-func (l *loader) boundCost(expr hcl.Expression, ctx *hcl.EvalContext) *hcl.Diagnostic {
-	e := &estimator{ctx: ctx, files: l.files.parsed, sizes: map[string]extent{}}
+func (l *loader) boundCost(expr hcl.Expression, ctx *hcl.EvalContext, sizes map[string]extent) *hcl.Diagnostic {
+	e := &estimator{ctx: ctx, files: l.files.parsed, sizes: sizes}
 	if cost := e.expression(expr); !(cost.bytes <= maxCost) {
 		return at(expr.Range(), "Expression too expensive", "Evaluating this could take more than %s of memory. Make the values that it repeats smaller, or nest fewer loops.", formatSize(maxCost))
 	}
@@ -210,22 +222,15 @@ func (e *estimator) reference(t hcl.Traversal) extent {
 			return e.vars[i].size
 		}
 	}
-	names := 1 + roots[root]
-	if names > len(t) {
-		names = len(t)
-	}
-	key := ""
-	for _, step := range t[1:names] {
-		key += "." + stepName(step)
-	}
-	if size, ok := e.sizes[root+key]; ok {
+	addr := address(t, roots[root])
+	if size, ok := e.sizes[addr]; ok {
 		return size
 	}
 	size := extent{bytes: defaultNodeCost}
-	if v, diags := t[:names].TraverseAbs(e.ctx); !diags.HasErrors() {
+	if v, diags := t[:min(len(t), 1+roots[root])].TraverseAbs(e.ctx); !diags.HasErrors() {
 		size = sizeOf(v)
 	}
-	e.sizes[root+key] = size
+	e.sizes[addr] = size
 	return size
 }
 
@@ -257,15 +262,54 @@ func largestPart(v cty.Value) float64 {
 	return float64(most)
 }
 
-// call bounds a function's result: functions that could produce much more than they are given check that themselves.
+// growth is how many times its arguments a function's result may take, for those whose result may take more than once. Sizes
+// count eight bytes for each element, so taking a string apart makes it larger.
+var growth = map[string]float64{
+	"base64encode": 2, "csvdecode": 16, "format": 32, "jsondecode": 8, "jsonencode": 7, "regexall": 8, "split": 8, "strrev": 2,
+}
+
+// call bounds the result of a function.
 func (e *estimator) call(n *hclsyntax.FunctionCallExpr) extent {
-	args := e.sum(n.Args...)
-	if n.Name == "file" {
-		return extent{bytes: args.bytes + maxFileBytes}
+	args := make([]extent, len(n.Args))
+	sum := extent{bytes: defaultNodeCost}
+	for i, arg := range n.Args {
+		args[i] = e.node(arg)
+		sum = sum.plus(args[i])
 	}
+	out := e.result(n.Name, args, sum)
 	// What is larger than a value may be fails when the call returns; until then it takes no more than that.
-	size := args.bytes + math.Min(callGrowth*args.bytes+defaultNodeCost, maxValueBytes)
-	return extent{bytes: size, items: math.Max(args.items, math.Min(size, 1024))}
+	return extent{bytes: sum.bytes + math.Min(out.bytes, 2*maxValueBytes), items: out.items}
+}
+
+func (e *estimator) result(name string, args []extent, sum extent) extent {
+	arg := func(i int) extent {
+		if i < len(args) {
+			return args[i]
+		}
+		return extent{}
+	}
+	switch name {
+	case "file", "templatefile":
+		return extent{bytes: maxFileBytes}
+	case "range":
+		return extent{bytes: 8 * 1024, items: 1024}
+	case "join", "formatlist":
+		return extent{bytes: sum.bytes + arg(0).bytes*sum.items, items: sum.items}
+	case "replace", "regexreplace":
+		return extent{bytes: sum.bytes + arg(0).bytes*arg(2).bytes}
+	case "indent":
+		return extent{bytes: sum.bytes * 8}
+	case "setproduct":
+		items := 1.0
+		for _, a := range args {
+			items *= math.Max(a.items, 1)
+		}
+		return extent{bytes: items * (8 + sum.bytes/math.Max(sum.items, 1)*float64(len(args))), items: items}
+	}
+	if g, ok := growth[name]; ok {
+		return extent{bytes: g * sum.bytes, items: sum.bytes}
+	}
+	return sum
 }
 
 // loop bounds a for expression. Its body costs something for each element, however small, and something that grows with the

@@ -130,6 +130,10 @@ func (d *decoder) mayGo(name string, expr hcl.Expression, v cty.Value) bool {
 	if len(addrs) == 0 {
 		return true
 	}
+	if d.exposed == nil {
+		d.fail(at(expr.Range(), "Sensitive value would be shown", "%q is made of %s, and what stands here is not kept secret.", name, strings.Join(addrs, ", ")))
+		return false
+	}
 	diag := at(expr.Range(), sensitiveSummary,
 		"%q is made of %s. Whatever stands here can be read inside the sandbox, where credentials do not belong. Give it to the block of a plugin (llm, skill, network) instead, or, if programs in the guest must hold it, name it in the sandbox: expose = [%s].",
 		name, strings.Join(addrs, ", "), strings.Join(addrs, ", "))

@@ -90,13 +90,28 @@ func (d Diagnostics) WriteText(w io.Writer, width uint, color bool) error {
 	return nil
 }
 
+// Bounds on what is reported, so that a hostile file is not multiplied by its own errors.
+const (
+	maxDiagnostics = 50
+	maxSnippet     = 4 << 10
+)
+
 // newDiagnostics converts HCL's findings: repeated ones are dropped, since a template is checked once per use, and secrets are
 // redacted, in case a message quotes a value.
 func newDiagnostics(diags hcl.Diagnostics, files *fileSet, secrets []plan.Secret) Diagnostics {
 	redact := plan.NewRedactor(secrets)
 	seen := map[string]bool{}
 	var out Diagnostics
-	for _, d := range diags {
+	for i, d := range diags {
+		if len(out) == maxDiagnostics {
+			more := nowhere("Too many findings", "%d more are not shown.", len(diags)-i)
+			return append(out, Diagnostic{Severity: SeverityError, Summary: more.Summary, Detail: more.Detail, cause: more})
+		}
+		key := fmt.Sprint(d.Severity, d.Summary, d.Detail, d.Subject)
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
 		cause := *d
 		cause.Summary, cause.Detail = redact.String(d.Summary), redact.String(d.Detail)
 		diag := Diagnostic{Severity: SeverityError, Summary: cause.Summary, Detail: cause.Detail, cause: &cause, files: files.parsed}
@@ -107,11 +122,7 @@ func newDiagnostics(diags hcl.Diagnostics, files *fileSet, secrets []plan.Secret
 			diag.Range = newRange(*d.Subject)
 			diag.Snippet = newSnippet(files.parsed[d.Subject.Filename], *d.Subject)
 		}
-		key := fmt.Sprint(diag.Severity, diag.Summary, diag.Detail, d.Subject)
-		if !seen[key] {
-			seen[key] = true
-			out = append(out, diag)
-		}
+		out = append(out, diag)
 	}
 	return out
 }
@@ -133,6 +144,9 @@ func newSnippet(file *hcl.File, r hcl.Range) *Snippet {
 	end := len(src)
 	if i := bytes.IndexByte(src[r.End.Byte:], '\n'); i >= 0 {
 		end = r.End.Byte + i
+	}
+	if end-start > maxSnippet {
+		return nil
 	}
 	return &Snippet{
 		Code:           string(src[start:end]),

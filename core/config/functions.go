@@ -132,7 +132,7 @@ func uniform(name string, args []cty.Value) []cty.Value {
 }
 
 // Formats may pad to a width, and take the width from an argument.
-var wideVerb = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{4,}|\*)`)
+var wideVerb = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{3,}|\*)`)
 
 // errTooMuch says that a call would produce too much.
 var errTooMuch = errors.New("the result would be too large")
@@ -142,7 +142,7 @@ func checkArguments(name string, args []cty.Value) error {
 	switch name {
 	case "format", "formatlist":
 		if wideVerb.MatchString(textArg(args, 0)) {
-			return errors.New("the width of a verb may be at most 999")
+			return errors.New("the width of a verb may be at most 99")
 		}
 	case "indent":
 		if n, ok := numberArg(args, 0); ok && n > 1000 {
@@ -335,7 +335,7 @@ func (l *loader) render(text, name string, vars cty.Value, fns map[string]functi
 		return cty.NilVal, diags
 	}
 	ctx := &hcl.EvalContext{Variables: object.AsValueMap(), Functions: fns}
-	if diag := l.boundCost(expr, ctx); diag != nil {
+	if diag := l.boundCost(expr, ctx, map[string]extent{}); diag != nil {
 		return cty.NilVal, diag
 	}
 	v, diags := expr.Value(ctx)

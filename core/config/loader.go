@@ -37,6 +37,10 @@ type loader struct {
 	stack []*node          // being evaluated
 	plan  *plan.Plan
 	diags hcl.Diagnostics
+
+	secrets map[string]bool // values in plan.Secrets
+	loading bool
+	spent   int // bytes of values made while loading
 }
 
 func newLoader(ctx context.Context, opt Options, files *fileSet) *loader {
@@ -44,6 +48,7 @@ func newLoader(ctx context.Context, opt Options, files *fileSet) *loader {
 		ctx: ctx, opt: opt, files: files, dir: files.dir,
 		describer: newDescriber(ctx, opt.Describe),
 		nodes:     map[string]*node{},
+		secrets:   map[string]bool{},
 		plan:      &plan.Plan{Name: planName(files.path, files.dir), Dir: files.dir},
 	}
 	l.functions = l.newFunctions()
@@ -63,6 +68,8 @@ func planName(path, dir string) string {
 
 // load declares every block, then evaluates them all.
 func (l *loader) load(body hcl.Body) {
+	l.loading = true
+	defer func() { l.loading = false }()
 	content, diags := body.Content(root.schema())
 	l.report(diags)
 	byType := content.Blocks.ByType()
@@ -118,13 +125,9 @@ func (l *loader) path(p string) string {
 
 // addSecret has a value redacted from now on.
 func (l *loader) addSecret(name, value string) {
-	if value == "" {
+	if value == "" || l.secrets[value] {
 		return
 	}
-	for _, s := range l.plan.Secrets {
-		if s.Value == value {
-			return
-		}
-	}
+	l.secrets[value] = true
 	l.plan.Secrets = append(l.plan.Secrets, plan.Secret{Name: name, Value: value})
 }

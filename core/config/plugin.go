@@ -39,11 +39,16 @@ func (d *decoder) pluginBlock(b *hcl.Block, kind base.Kind, name, label string, 
 }
 
 func unknownPlugin(kind base.Kind, name string, err error, r hcl.Range) *hcl.Diagnostic {
+	return at(r, "Plugin not usable", "The %s plugin %q: %v.%s", kind, name, err, remedyText(err))
+}
+
+// remedyText is what an error says can be done about it, as a sentence with a leading space.
+func remedyText(err error) string {
 	remedy := errdef.Remedy(err)
-	if remedy != "" {
-		remedy = " To mend it: " + strings.TrimSuffix(remedy, ".") + "."
+	if remedy == "" {
+		return ""
 	}
-	return at(r, "Plugin not usable", "The %s plugin %q: %v.%s", kind, name, err, remedy)
+	return " To mend it: " + strings.TrimSuffix(remedy, ".") + "."
 }
 
 // describedBlock reads a block by the description of its plugin. Without descriptions it takes what is there.

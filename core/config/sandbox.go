@@ -242,7 +242,7 @@ func (d *decoder) backend(s *plan.Sandbox) {
 	r := d.rng("backend")
 	desc, err := d.l.describeBackend(s.Backend)
 	if err != nil {
-		hint := ""
+		hint := remedyText(err)
 		if name := nearest(s.Backend, append([]string{plan.BackendAuto}, builtinBackends...)); name != "" && name != s.Backend {
 			hint = fmt.Sprintf(" Did you mean %q?", name)
 		}

@@ -15,6 +15,7 @@ type node struct {
 	eval  func() (cty.Value, hcl.Diagnostics)
 	state nodeState
 	value cty.Value
+	size  extent // of value, once resolved
 }
 
 type nodeState int
@@ -65,34 +66,41 @@ func (l *loader) resolve(n *node) {
 	n.value, n.state = value, resolved
 	if diags.HasErrors() || value == cty.NilVal {
 		n.state = failed
+		return
 	}
+	n.size = sizeOf(value)
 }
 
 // eval evaluates an expression. Names of local come before those of nodes. The result is NilVal, without a diagnostic, when
 // the expression refers to something whose errors have been reported: callers then give up silently.
 func (l *loader) eval(expr hcl.Expression, local map[string]cty.Value) (cty.Value, hcl.Diagnostics) {
-	ctx, ok, diags := l.scope(expr, local)
-	if !ok || diags.HasErrors() {
+	if l.loading && l.spent > maxLoadBytes {
+		return cty.NilVal, nil // and that is reported
+	}
+	ctx, sizes, diags := l.scope(expr, local)
+	if sizes == nil || diags.HasErrors() {
 		return cty.NilVal, diags
 	}
-	if diag := l.boundCost(expr, ctx); diag != nil {
+	if diag := l.boundCost(expr, ctx, sizes); diag != nil {
 		return cty.NilVal, hcl.Diagnostics{diag}
 	}
 	v, diags := expr.Value(ctx)
 	if diags.HasErrors() {
 		return cty.NilVal, improve(diags)
 	}
-	if diag := boundValue(v, expr.Range()); diag != nil {
+	if diag := l.spend(v, expr.Range()); diag != nil {
 		return cty.NilVal, hcl.Diagnostics{diag}
 	}
 	return v, diags
 }
 
-// scope builds the context of an expression from what it refers to, and nothing else. ok is false when one of those has failed.
-func (l *loader) scope(expr hcl.Expression, local map[string]cty.Value) (_ *hcl.EvalContext, ok bool, diags hcl.Diagnostics) {
+// scope builds the context of an expression from what it refers to, and nothing else, with the sizes of the nodes among that by
+// address. sizes is nil when one of those has failed.
+func (l *loader) scope(expr hcl.Expression, local map[string]cty.Value) (_ *hcl.EvalContext, sizes map[string]extent, diags hcl.Diagnostics) {
 	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: l.functions}
 	tree := map[string]map[string]cty.Value{} // by root, then by the rest of the address
-	ok = true
+	sizes = map[string]extent{}
+	ok := true
 	for _, t := range expr.Variables() {
 		name := t.RootName()
 		if v, found := local[name]; found {
@@ -115,12 +123,16 @@ func (l *loader) scope(expr hcl.Expression, local map[string]cty.Value) (_ *hcl.
 				tree[name] = map[string]cty.Value{}
 			}
 			tree[name][strings.TrimPrefix(n.addr, name+".")] = n.value
+			sizes[n.addr] = n.size
 		}
 	}
 	for name, values := range tree {
 		ctx.Variables[name] = nest(values)
 	}
-	return ctx, ok, diags
+	if !ok {
+		sizes = nil
+	}
+	return ctx, sizes, diags
 }
 
 // nest turns values by address, of one or two names, into objects.
@@ -158,6 +170,9 @@ func (l *loader) lookup(t hcl.Traversal) (*node, *hcl.Diagnostic) {
 		}
 		return nil, at(t.SourceRange(), "Unknown reference", "Nothing is called %q.%s", root, didYouMean(root, names))
 	}
+	if n := l.nodes[address(t, want)]; n != nil {
+		return n, nil
+	}
 	addr := root
 	for i := 1; i <= want; i++ {
 		name := ""
@@ -176,10 +191,22 @@ func (l *loader) lookup(t hcl.Traversal) (*node, *hcl.Diagnostic) {
 	return l.nodes[addr], nil
 }
 
+// address is the root and the n names of a traversal, as far as there are any.
+func address(t hcl.Traversal, n int) string {
+	addr := t.RootName()
+	for i := 1; i <= n && i < len(t); i++ {
+		addr += "." + stepName(t[i])
+	}
+	return addr
+}
+
 // namesBelow returns nil when some node's address starts with addr, a root and i names; else the names that could stand last.
 func (l *loader) namesBelow(root string, i int, addr string) []string {
 	parent := addr[:strings.LastIndexByte(addr, '.')+1]
 	set := map[string]bool{}
+	if len(l.diags) > maxDiagnostics {
+		return []string{} // nobody reads that many suggestions
+	}
 	for a := range l.nodes {
 		if a == addr || strings.HasPrefix(a, addr+".") {
 			return nil

@@ -33,6 +33,10 @@ func (l *loader) loadVoidbox(blocks hcl.Blocks) {
 			return
 		}
 		d := l.decode(b, voidboxBlock)
+		if refs := d.references(); len(refs) > 0 {
+			l.fail(at(refs[0].SourceRange(), "Reference out of place", "The voidbox block is read before everything else and cannot refer to anything."))
+			return
+		}
 		l.checkVersion(d)
 		if required := d.nested("required_plugins"); required != nil {
 			l.loadRequirements(required)

@@ -1,0 +1,7 @@
+variable "v" {
+  default = ">= 1"
+}
+
+voidbox {
+  required_version = var.v
+}
