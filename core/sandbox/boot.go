@@ -171,6 +171,9 @@ func (g *guest) fail(e *BootError) error {
 	if a := g.announced.failure(); a != nil && e.Reason != ReasonAgent {
 		e = agentFailure(*a)
 	}
+	if e.Stage == StageKernel {
+		e.Stage = g.tail.stage()
+	}
 	e.Console = g.tail.lines(ConsoleLines)
 	return e
 }

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"strings"
 	"sync"
+
+	"github.com/voidbox-run/voidbox/sdk/boot"
 )
 
 // tailBytes is how much of the console is kept for errors.
@@ -36,4 +38,15 @@ func (t *consoleTail) lines(n int) string {
 	}, strings.ToValidUTF8(text, "?"))
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-n):], "\n")
+}
+
+// stage returns the last stage that the agent named on the console: all that is known of a guest without a socket device.
+func (t *consoleTail) stage() Stage {
+	reached := StageKernel
+	for line := range strings.SplitSeq(t.lines(1000), "\n") {
+		if s, ok := boot.ConsoleStage(line); ok && s != boot.StageFailed {
+			reached = agentStage(s)
+		}
+	}
+	return reached
 }

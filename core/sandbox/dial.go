@@ -73,9 +73,9 @@ func readLine(r io.Reader, limit int) (string, error) {
 	return "", fmt.Errorf("the answer is longer than %d bytes", limit)
 }
 
-// connectAgent returns a connection to the guest agent, which is made by the first call. It has no keepalive: a guest that is
-// paused would be given up.
-func connectAgent(path string) (*grpc.ClientConn, error) {
+// Connect returns a gRPC connection to the agent of the guest whose host socket is at path; it is made by the first call. It
+// has no keepalive: a guest that is paused would be given up. The caller closes it.
+func Connect(path string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///guest-agent",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {

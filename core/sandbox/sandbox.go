@@ -65,6 +65,9 @@ func (s *Sandbox) Close(ctx context.Context) error {
 
 // NewPlugin makes a sandbox of a sandbox plugin.
 func NewPlugin(ctx context.Context, p sandbox.Provider, spec sandbox.Spec) (*Sandbox, error) {
+	if spec.Hostname == "" {
+		spec.Hostname = machineName(spec.Name)
+	}
 	id, sb, err := p.Create(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("create sandbox %s: %w", spec.Name, err)

@@ -157,7 +157,7 @@ func (g *guest) create(ctx context.Context, p parts) error {
 	if err != nil {
 		return err
 	}
-	if g.conn, err = connectAgent(g.socket); err != nil {
+	if g.conn, err = Connect(g.socket); err != nil {
 		return fmt.Errorf("client of the guest agent: %w", err)
 	}
 	g.agent = sandbox.NewClient(g.conn, g.token)

@@ -2,11 +2,14 @@ package sandbox_test
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/internal/testvm"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/plugintest"
 	contract "github.com/voidbox-run/voidbox/sdk/sandbox"
 )
@@ -66,5 +69,30 @@ func consoleIsReadable(t *testing.T, s *sandbox.Sandbox) {
 	var out bytes.Buffer
 	if err := s.Console(t.Context(), false, &out); err != nil || !strings.Contains(out.String(), "voidbox: stage ") {
 		t.Errorf("console = %q, %v", out.String(), err)
+	}
+}
+
+func TestDiskAsRoot(t *testing.T) {
+	s, _ := boot(t, sandbox.Spec{Image: testvm.Disk(t)})
+	var out bytes.Buffer
+	script := "import platform, pathlib; p = pathlib.Path('/workspace/x'); p.write_text('kept'); print(platform.python_implementation(), p.read_text())"
+	exit, err := s.Exec(t.Context(), contract.Command{Args: []string{"python3", "-c", script}}, contract.IO{Stdout: &out, Stderr: &out})
+	if err != nil || exit.Code != 0 || out.String() != "CPython kept\n" {
+		t.Errorf("exec: %+v, %v, output %q", exit, err, out.String())
+	}
+}
+
+func TestTokenOpensTheAgentToOtherClients(t *testing.T) {
+	s, _ := boot(t, sandbox.Spec{})
+	conn, err := sandbox.Connect(s.SocketPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := contract.NewClient(conn, s.Token()).Info(t.Context()); err != nil {
+		t.Errorf("with the token: %v", err)
+	}
+	if _, err := contract.NewClient(conn, bytes.Repeat([]byte{1}, contract.TokenSize)).Info(t.Context()); !errors.Is(err, errdef.ErrUnauthenticated) {
+		t.Errorf("with another token: %v", err)
 	}
 }

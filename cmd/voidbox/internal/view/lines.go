@@ -22,6 +22,7 @@ type writer struct {
 	emit   func(line string)
 	stdout io.Writer // what a main process writes to its standard output; its standard error goes to emit
 	rest   string    // line of its standard error that has no end yet
+	blamed bool      // a stage has shown the error that ends the run
 }
 
 // event writes the lines of one event; most events have none or one.
@@ -104,6 +105,7 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 	w.flush()
 	switch {
 	case d.Status == event.Failed:
+		w.blamed = true
 		w.line(stage, w.style.bad("✗ ")+clean(d.Error)+remedy(d.Remedy))
 	case w.stages > 1 && d.Status == event.Skipped:
 		w.line(stage, w.style.dim("– skipped: "+clean(d.Error)))
@@ -114,7 +116,7 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 
 func (w *writer) runFinished(d event.RunFinished) {
 	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + " in " + seconds(d.Took) + w.style.dim(cost(d.Totals))
-	if d.Status == event.Failed && d.Error != "" && w.stages != 1 {
+	if d.Status == event.Failed && d.Error != "" && !w.blamed {
 		line += ": " + clean(d.Error) + remedy(d.Remedy)
 	}
 	w.line("", line)

@@ -185,3 +185,27 @@ func TestMainOutputIsExactAndSeparate(t *testing.T) {
 		t.Errorf("the view shows %q", view.String())
 	}
 }
+
+func TestErrorIsShownOnce(t *testing.T) {
+	early := []event.Data{
+		event.RunStarted{Stages: []string{"a"}},
+		event.RunFinished{Status: event.Failed, Error: "no backend", Remedy: "voidbox doctor"},
+	}
+	late := []event.Data{
+		event.RunStarted{Stages: []string{"a"}},
+		event.StageFinished{Status: event.Failed, Error: "no backend", Remedy: "voidbox doctor"},
+		event.RunFinished{Status: event.Failed, Error: "stage a: no backend", Remedy: "voidbox doctor"},
+	}
+	for _, events := range [][]event.Data{early, late} {
+		var out bytes.Buffer
+		sink := NewPlain(&out, io.Discard)
+		for _, d := range events {
+			sink.Event(event.Event{Stage: "a", Data: d})
+		}
+		for _, want := range []string{"no backend", "voidbox doctor"} {
+			if n := strings.Count(out.String(), want); n != 1 {
+				t.Errorf("%q is shown %d times:\n%s", want, n, out.String())
+			}
+		}
+	}
+}
