@@ -146,13 +146,16 @@ func (w *world) calls() []string {
 	return calls
 }
 
-// types are the types of the events of each stage, without the steps of the boot.
+// types are the types of the events of each stage, without what depends on how a backend boots and on the words of its uname: the
+// steps of the boot, and into how many pieces a text falls.
 func (w *world) types() map[string]string {
 	types := map[string]string{}
 	for _, e := range w.events {
-		if e.Data.Type() != "sandbox_progress" {
-			types[e.Stage] += " " + e.Data.Type()
+		text, isText := e.Data.(event.Text)
+		if e.Data.Type() == "sandbox_progress" || isText && text.Partial {
+			continue
 		}
+		types[e.Stage] += " " + e.Data.Type()
 	}
 	return types
 }
