@@ -7,9 +7,11 @@ import (
 	"github.com/voidbox-run/voidbox/sdk"
 )
 
-func main() {
+func main() { sdk.Serve(plugin()) }
+
+func plugin() sdk.Plugin {
 	provider := mock.NewProvider()
-	sdk.Serve(sdk.Plugin{
+	return sdk.Plugin{
 		Name:        "mock",
 		Version:     mock.Version,
 		Description: "A hermetic sandbox in memory: a shell and a busybox without a machine.",
@@ -17,5 +19,5 @@ func main() {
 		Configure:   provider.Configure,
 		Drain:       provider.Drain,
 		Sandbox:     provider,
-	})
+	}
 }
