@@ -46,6 +46,7 @@ func main() {
 type subject struct {
 	cache     *image.Cache
 	kernel    image.Kernel
+	named     string // as the user named the kernel
 	agent     string // path
 	initramfs string
 }
@@ -71,8 +72,9 @@ func run(ctx context.Context, rounds int, kernel, bin, out string) error {
 	defer peer.close()
 
 	var ours, theirs []float64
+	steps := &steps{}
 	for round := range rounds + 1 { // the first one warms the caches
-		mine, err := measure(ctx, host, s)
+		mine, err := measure(ctx, host, s, steps)
 		if err != nil {
 			return fmt.Errorf("boot a sandbox: %w", err)
 		}
@@ -84,13 +86,14 @@ func run(ctx context.Context, rounds int, kernel, bin, out string) error {
 			ours, theirs = append(ours, mine.Seconds()*1e3), append(theirs, other.Seconds()*1e3)
 		}
 	}
+	steps.print()
 	row := benchtable.Compare("boot to agent ready, "+s.kernel.Origin+" kernel", "ms", "QEMU to init", ours, theirs)
 	row.Goal, row.Floor = benchtable.AtMost(goal), benchtable.AtMost(goal)
 	return benchtable.Write(out, []benchtable.Row{row})
 }
 
 func prepare(ctx context.Context, kernel, agent string) (s subject, err error) {
-	s.agent = agent
+	s.agent, s.named = agent, kernel
 	if s.cache, err = image.OpenCache(""); err != nil {
 		return s, err
 	}
@@ -102,8 +105,9 @@ func prepare(ctx context.Context, kernel, agent string) (s subject, err error) {
 }
 
 // measure starts the plugin and boots a VM, as a run does, and returns how long that took.
-func measure(ctx context.Context, host *pluginhost.Host, s subject) (time.Duration, error) {
+func measure(ctx context.Context, host *pluginhost.Host, s subject, steps *steps) (time.Duration, error) {
 	start := time.Now()
+	steps.begin()
 	plugin, err := host.Start(ctx, pluginhost.Request{Kind: base.KindVMM, Name: "qemu", Instance: "bench"})
 	if err != nil {
 		return 0, err
@@ -111,7 +115,8 @@ func measure(ctx context.Context, host *pluginhost.Host, s subject) (time.Durati
 	defer plugin.Close(context.WithoutCancel(ctx))
 	box, err := sandbox.NewVM(ctx, sandbox.VMConfig{
 		VMM: plugin.VMM(), Images: s.cache, Dir: plugin.RuntimeDir(), Agent: s.agent,
-		Spec: sandbox.Spec{Kernel: s.kernel.Path, MemoryBytes: memory, ReadyTimeout: 2 * time.Minute},
+		Spec:     sandbox.Spec{Kernel: s.named, MemoryBytes: memory, ReadyTimeout: 2 * time.Minute},
+		Progress: steps.reached,
 	})
 	if err != nil {
 		return 0, err

@@ -79,7 +79,7 @@ func machineType(h Host) string {
 	if h.Arch == "arm64" {
 		return "virt,acpi=on"
 	}
-	return "microvm,acpi=on"
+	return "microvm,acpi=on,rtc=on" // without a clock chip Linux waits for one, over a second under emulation
 }
 
 func accelerator(name string) string {

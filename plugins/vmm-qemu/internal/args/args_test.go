@@ -22,7 +22,7 @@ func TestEmulatedMachine(t *testing.T) {
 	want := []string{
 		"-name", "guest=box", "-nodefaults", "-no-user-config", "-display", "none", "-S", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-		"-M", "microvm,acpi=on,memory-backend=mem", "-object", "memory-backend-memfd,id=mem,share=on,size=135266304",
+		"-M", "microvm,acpi=on,rtc=on,memory-backend=mem", "-object", "memory-backend-memfd,id=mem,share=on,size=135266304",
 		"-m", "135266304B", "-smp", "2", "-accel", "tcg,thread=multi", "-cpu", "max",
 		"-kernel", "/k", "-append", "console=ttyS0 quiet panic=-1 no_timer_check tsc_early_khz=2596000 debug",
 		"-initrd", "/dev/fd/5",
