@@ -41,7 +41,7 @@ func endings() []ending {
 		e.signal = []syscall.Signal{0, 0, syscall.SIGINT, syscall.SIGKILL}[i%4]
 		all = append(all, e)
 	}
-	for _, e := range []ending{
+	return append(all, []ending{
 		{"qemu", "", 0},
 		{"qemu", "sandbox_progress", syscall.SIGINT},
 		{"qemu", "sandbox_progress", syscall.SIGKILL},
@@ -52,10 +52,7 @@ func endings() []ending {
 		{"qemu", "sandbox_ready", syscall.SIGINT},
 		{"qemu", "stage_finished", syscall.SIGTERM},
 		{"qemu", "", 0},
-	} {
-		all = append(all, e)
-	}
-	return all
+	}...)
 }
 
 // TestFiftyRunsLeaveNothing: no process, socket, mount or temporary file.

@@ -64,13 +64,6 @@ func (b *bench) succeed() Report {
 	return report
 }
 
-func (b *bench) write(path, content string) {
-	b.t.Helper()
-	if err := os.WriteFile(b.sandbox.Host(path), []byte(content), 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 func (b *bench) read(path string) string {
 	b.t.Helper()
 	content, err := os.ReadFile(b.sandbox.Host(path))

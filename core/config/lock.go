@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func readLock(files *fileSet) (pluginhost.Lock, hcl.Diagnostics) {
 		return lock, diags
 	}
 	content, diags := file.Body.Content(lockSchema)
-	l := newLoader(nil, Options{}, files)
+	l := newLoader(context.Background(), Options{}, files)
 	first := map[string]hcl.Range{}
 	for _, b := range content.Blocks {
 		d := l.decode(b, lockedPlugin)

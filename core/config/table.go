@@ -73,12 +73,14 @@ func (b *block) nested(typ string) *block {
 type Language struct {
 	Blocks     []*block `json:"blocks"`
 	References []string `json:"references"`
-	Functions  []string `json:"functions"`
+	// Results describes the attributes of stage.NAME by name.
+	Results   map[string]string `json:"results"`
+	Functions []string          `json:"functions"`
 }
 
 // LanguageSchema describes the blocks, references and functions of the language. It marshals to JSON.
 func LanguageSchema() any {
-	return Language{Blocks: root.Blocks, References: referenceForms, Functions: functionNames()}
+	return Language{Blocks: root.Blocks, References: referenceForms, Results: resultDocs, Functions: functionNames()}
 }
 
 // referenceForms are the ways to refer to something.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"encoding/hex"
 	"strings"
 
@@ -18,7 +19,7 @@ func Requirements(path string) ([]plan.Requirement, Diagnostics) {
 	if diags := files.load(); diags.HasErrors() {
 		return nil, newDiagnostics(diags, files, nil)
 	}
-	l := newLoader(nil, Options{}, files)
+	l := newLoader(context.Background(), Options{}, files)
 	content, _, diags := hcl.MergeFiles(files.configs).PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: voidboxBlock.Type}}})
 	l.report(diags)
 	l.loadVoidbox(content.Blocks)

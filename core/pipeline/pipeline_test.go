@@ -45,7 +45,7 @@ func (c *eagerClock) AfterFunc(d time.Duration, f func()) func() {
 	return done.Wait
 }
 
-var boom = errors.New("boom")
+var errBoom = errors.New("boom")
 
 func TestResultsFlowAlongTheEdges(t *testing.T) {
 	outcomes, err := Run(t.Context(), graph("a", "b: a", "c: a", "d: b c", "e"), func(_ context.Context, s *plan.Stage, n int, in plan.Results) (plan.Result, error) {
@@ -73,7 +73,7 @@ func TestFailureSkipsWhatNeedsItAndNothingElse(t *testing.T) {
 	var skipped []string
 	outcomes, _ := Run(t.Context(), graph("a", "b: a", "c: b", "x", "y: x", "z: y c"), func(_ context.Context, s *plan.Stage, _ int, _ plan.Results) (plan.Result, error) {
 		if s.Name == "a" {
-			return plan.Result{}, boom
+			return plan.Result{}, errBoom
 		}
 		return plan.Result{}, nil
 	}, Options{Skipped: func(s *plan.Stage, because string) { skipped = append(skipped, s.Name+" because of "+because) }})
@@ -87,7 +87,7 @@ func TestFailureSkipsWhatNeedsItAndNothingElse(t *testing.T) {
 	if want := []string{"b because of a", "c because of b", "z because of c"}; !reflect.DeepEqual(skipped, want) {
 		t.Errorf("skipped %v", skipped)
 	}
-	if !errors.Is(outcomes["a"].Err, boom) {
+	if !errors.Is(outcomes["a"].Err, errBoom) {
 		t.Errorf("error %v", outcomes["a"].Err)
 	}
 }
@@ -102,7 +102,7 @@ func TestRetriesBackOffAndEnd(t *testing.T) {
 		if s.Name == "a" && n == 4 {
 			return plan.Result{Output: "at last"}, nil
 		}
-		return plan.Result{}, boom
+		return plan.Result{}, errBoom
 	}, Options{
 		MaxParallel: 1, Clock: clock,
 		Retrying: func(s *plan.Stage, n int, d time.Duration, err error) {
@@ -126,8 +126,8 @@ func TestFinalErrorsAreNotRetried(t *testing.T) {
 	stages := graph("a")
 	stages[0].Retry.Attempts = 5
 	outcomes, _ := Run(t.Context(), stages, func(context.Context, *plan.Stage, int, plan.Results) (plan.Result, error) {
-		return plan.Result{}, boom
-	}, Options{Retryable: func(err error) bool { return !errors.Is(err, boom) }})
+		return plan.Result{}, errBoom
+	}, Options{Retryable: func(err error) bool { return !errors.Is(err, errBoom) }})
 	if outcomes["a"].Attempts != 1 {
 		t.Errorf("%+v", outcomes["a"])
 	}
@@ -158,7 +158,7 @@ func TestCancelStopsRunningWaitingAndPendingStages(t *testing.T) {
 	resting := make(chan struct{})
 	outcomes, _ := Run(ctx, stages, func(ctx context.Context, s *plan.Stage, _ int, _ plan.Results) (plan.Result, error) {
 		if s.Name == "resting" {
-			return plan.Result{}, boom
+			return plan.Result{}, errBoom
 		}
 		<-resting
 		cancel(why)
@@ -182,7 +182,7 @@ func TestWaitingStagesHoldNoPlace(t *testing.T) {
 			return plan.Result{}, nil
 		}
 		if n == 1 {
-			return plan.Result{}, boom
+			return plan.Result{}, errBoom
 		}
 		return plan.Result{}, nil
 	}, Options{MaxParallel: 1, Clock: clock})
@@ -301,7 +301,7 @@ func execute(t *testing.T, stages []*plan.Stage, fails map[string]int, most int)
 			}
 		}
 		if n <= fails[s.ID()] {
-			return plan.Result{}, boom
+			return plan.Result{}, errBoom
 		}
 		return plan.Result{Output: s.ID()}, nil
 	}, Options{MaxParallel: most, Clock: &eagerClock{}})
