@@ -128,7 +128,7 @@ func (f *FS) Link(u User, from, to string) error {
 
 // create puts a node where nothing is.
 func (f *FS) create(u User, p string, n *node) error {
-	at, err := f.find(u, strings.TrimRight(p, "/"), false)
+	at, err := f.find(u, trim(p), false)
 	if p == "/" || (err == nil && at.node != nil) {
 		return syscall.EEXIST
 	}
@@ -142,7 +142,7 @@ func (f *FS) create(u User, p string, n *node) error {
 func (f *FS) Remove(u User, p string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, err := f.existing(u, strings.TrimRight(p, "/"), false)
+	at, err := f.existing(u, trim(p), false)
 	switch {
 	case err != nil:
 	case at.parent == nil:
@@ -162,7 +162,7 @@ func (f *FS) Remove(u User, p string) error {
 func (f *FS) RemoveAll(u User, p string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, err := f.find(u, strings.TrimRight(p, "/"), false)
+	at, err := f.find(u, trim(p), false)
 	switch {
 	case err == syscall.ENOENT || (err == nil && at.node == nil):
 		return nil
@@ -194,7 +194,7 @@ func (f *FS) removeTree(u User, at place) error {
 func (f *FS) Rename(u User, from, to string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return pathError("rename", from, f.rename(u, strings.TrimRight(from, "/"), strings.TrimRight(to, "/")))
+	return pathError("rename", from, f.rename(u, trim(from), trim(to)))
 }
 
 func (f *FS) rename(u User, from, to string) error {
@@ -288,4 +288,12 @@ func (f *FS) change(op string, u User, p string, apply func(*node)) error {
 		apply(at.node)
 	}
 	return pathError(op, p, err)
+}
+
+// trim drops slashes at the end, which would make find demand a directory.
+func trim(p string) string {
+	if short := strings.TrimRight(p, "/"); short != "" || p == "" {
+		return short
+	}
+	return "/"
 }

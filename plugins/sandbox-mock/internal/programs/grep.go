@@ -159,7 +159,9 @@ func (s *search) file(name string, r io.Reader) error {
 		case s.o.has("c"):
 		case s.o.has("o"):
 			for _, m := range s.re.FindAllString(line, -1) {
-				show(m, n, ":")
+				if m != "" {
+					show(m, n, ":")
+				}
 			}
 		default:
 			for i, h := range held {
