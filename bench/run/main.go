@@ -17,22 +17,31 @@ import (
 
 func main() {
 	rounds := flag.Int("rounds", 60, "measurements of each side")
+	bin := flag.String("bin", "bin", "directory of voidbox and its plugins")
 	out := flag.String("out", "bench/run.json", "file that the table goes into")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *out); err != nil {
+	if err := run(ctx, *rounds, *bin, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, out string) error {
+func run(ctx context.Context, rounds int, bin, out string) error {
 	rows, err := pluginStart(ctx, rounds)
 	if err != nil {
 		return err
 	}
-	return benchtable.Write(out, rows)
+	mock, err := mockRun(ctx, bin, rounds)
+	if err != nil {
+		return err
+	}
+	execs, err := execThroughAgent(ctx, bin, rounds)
+	if err != nil {
+		return err
+	}
+	return benchtable.Write(out, append(append(rows, mock...), execs...))
 }
 
 // pluginStart builds the example plugin and starts it over and over.
