@@ -215,7 +215,12 @@ func (h *Host) cachedDescription(id fileID) ([]byte, bool) {
 	if h.opt.CacheDir == "" {
 		return nil, false
 	}
-	text, err := os.ReadFile(h.cacheFile(id))
+	path := h.cacheFile(id)
+	// An answer says which namespaces and variables a plugin gets: it must not be somebody else's.
+	if !ownPrivateDir(filepath.Dir(path)) {
+		return nil, false
+	}
+	text, err := os.ReadFile(path)
 	return text, err == nil && json.Valid(text)
 }
 

@@ -16,7 +16,7 @@ var allowedEnv = []string{
 }
 
 // secretWords mark variables that no plugin gets, whatever it asks for.
-var secretWords = []string{"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "COOKIE"}
+var secretWords = []string{"KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "COOKIE", "AUTH", "PRIVATE", "SESSION", "DSN"}
 
 // looksSecret tells whether a variable's name is that of a secret. Secrets reach a plugin through its configuration only,
 // where the plan names them.

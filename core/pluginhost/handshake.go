@@ -14,6 +14,9 @@ import (
 // maxHandshake bounds the handshake line; with a certificate in it, it has about 1 KiB.
 const maxHandshake = 8 << 10
 
+// minCertificate is more than go-plugin takes for no certificate at all, and less than any has.
+const minCertificate = 51
+
 // quoted bounds what an error repeats of a plugin's output.
 const quoted = 160
 
@@ -22,8 +25,8 @@ const quoted = 160
 //	1|<protocol version>|unix|<socket>|grpc|<certificate>
 //
 // It is checked here, before go-plugin sees it, so that every way to get it wrong has its own sentence. io.EOF means that the
-// plugin said nothing at all.
-func readHandshake(plugin string, in *bufio.Reader) (string, error) {
+// plugin said nothing at all. With tls a certificate is demanded: without one go-plugin would trust whom the system trusts.
+func readHandshake(plugin string, tls bool, in *bufio.Reader) (string, error) {
 	line, err := in.ReadSlice('\n')
 	text := strings.TrimRight(string(line), "\r\n")
 	switch {
@@ -51,6 +54,11 @@ func readHandshake(plugin string, in *bufio.Reader) (string, error) {
 	if fields[2] != "unix" || fields[4] != "grpc" {
 		return "", errdef.New(errdef.ErrUnsupported, "plugin %s offers %s over %s; only grpc over a unix socket is spoken",
 			plugin, quote(fields[4]), quote(fields[2])).WithReason(ReasonProtocol)
+	}
+	if tls && (len(fields) < 6 || len(fields[5]) < minCertificate) {
+		return "", errdef.New(errdef.ErrPermission, "plugin %s offers no TLS, without which no third-party plugin is used", plugin).
+			WithReason(ReasonHandshake).
+			WithRemedy("a plugin must trust the certificate in $PLUGIN_CLIENT_CERT alone, and print its own in the handshake")
 	}
 	return text, nil
 }

@@ -71,6 +71,7 @@ type Host struct {
 	lock      Lock
 	starting  sync.WaitGroup
 
+	saving  sync.Mutex        // held while the lock is changed and saved
 	sealing sync.Mutex        // held while a binary is copied
 	images  map[fileID]*image // sealed copies
 }
@@ -129,8 +130,8 @@ func programDir() (string, error) {
 	return filepath.Dir(exe), nil
 }
 
-// Close cancels what is being started and ends every plugin, drained as long as ctx and the grace allow, and removes what the host owns. When it returns, no
-// process, file or goroutine of the host is left. Closing twice is not an error.
+// Close cancels what is being started and ends every plugin, drained as long as ctx and the grace allow, and removes what the
+// host owns. When it returns, no process, file or goroutine of the host is left. Closing twice is not an error.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	if h.closed {

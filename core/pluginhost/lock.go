@@ -77,26 +77,32 @@ func (p pin) check(img *image, c candidate) error {
 		WithRemedy("if you replaced the plugin on purpose, put the new hash into %s or remove the plugin's entry there; if not, do not run it", p.by)
 }
 
-// remember records the first use of a third-party plugin.
+// remember records the first use of a third-party plugin. What could not be saved was not used: the next start tries again.
 func (h *Host) remember(c candidate, img *image, version string) error {
 	if !c.ThirdParty || c.Override {
 		return nil
 	}
-	h.mu.Lock()
-	if h.lock.find(c.Kind, c.Name) != nil {
-		h.mu.Unlock()
+	// Whoever saves last has all entries.
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	// Another start may have been the first since this image was approved, with another content.
+	if err := h.pinOf(c).check(img, c); err != nil {
+		return err
+	}
+	lock := h.Lock()
+	if lock.find(c.Kind, c.Name) != nil {
 		return nil
 	}
-	h.lock.remember(LockedPlugin{Kind: string(c.Kind), Name: c.Name, Version: version, SHA256: img.sha256, Source: c.Path})
-	lock := h.lock.clone()
-	h.mu.Unlock()
+	lock.remember(LockedPlugin{Kind: string(c.Kind), Name: c.Name, Version: version, SHA256: img.sha256, Source: c.Path})
 	h.log.Info("plugin used for the first time", "plugin", c.String(), "path", c.Path, "sha256", img.sha256)
-	if h.opt.SaveLock == nil {
-		return nil
+	if h.opt.SaveLock != nil {
+		if err := h.opt.SaveLock(lock.clone()); err != nil {
+			return fmt.Errorf("record plugin %s in the lock file: %w", c, err)
+		}
 	}
-	if err := h.opt.SaveLock(lock); err != nil {
-		return fmt.Errorf("record plugin %s in the lock file: %w", c, err)
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lock = lock
 	return nil
 }
 

@@ -2,9 +2,11 @@ package pluginhost
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/plan"
@@ -85,9 +87,57 @@ func TestLockThatCannotBeSaved(t *testing.T) {
 	installCopy(t, house.third)
 	full := errors.New("disk full")
 	host := house.host(t, func(o *Options) { o.SaveLock = func(Lock) error { return full } })
-	if _, err := host.Start(t.Context(), goodRequest); !errors.Is(err, full) {
-		t.Errorf("error %v", err)
+	for range 2 { // what was not recorded the first time has not been used
+		if _, err := host.Start(t.Context(), goodRequest); !errors.Is(err, full) {
+			t.Errorf("error %v", err)
+		}
 	}
+}
+
+// TestFirstUsesAtOnce lets two contents of one plugin, both approved before either was used, race for the lock: one wins.
+func TestFirstUsesAtOnce(t *testing.T) {
+	house := newHouse(t)
+	path := installCopy(t, house.third)
+	host := house.host(t)
+	c, err := host.find(base.KindLLM, "good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := must(host.approve(c))
+	flipByte(t, path)
+	second := must(host.approve(c))
+	if err := host.remember(c, second, "1.2.3"); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, host.remember(c, first, "1.2.3"), ReasonHash, "is not the one that voidbox.lock.hcl names")
+}
+
+// TestLastSavedLockIsWhole starts plugins for the first time, in parallel: the lock that is saved last names all of them.
+func TestLastSavedLockIsWhole(t *testing.T) {
+	house := newHouse(t)
+	var saved Lock
+	host := house.host(t, func(o *Options) { o.SaveLock = func(l Lock) error { saved = l; return nil } })
+	var saves sync.WaitGroup
+	const plugins = 32
+	for n := range plugins {
+		c := candidate{Kind: base.KindLLM, Name: fmt.Sprint(n), ThirdParty: true}
+		saves.Go(func() {
+			if err := host.remember(c, &image{}, "1.0.0"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	saves.Wait()
+	if len(saved.Plugins) != plugins {
+		t.Errorf("%d plugins are in the lock, not %d", len(saved.Plugins), plugins)
+	}
+}
+
+func TestThirdPartyPluginWithoutTLS(t *testing.T) {
+	house := newHouse(t)
+	install(t, house.third, "plain")
+	_, err := house.host(t).Start(t.Context(), Request{Kind: base.KindLLM, Name: "plain"})
+	wantErr(t, err, ReasonHandshake, "plugin llm-plain offers no TLS")
 }
 
 func TestPinnedByRequirement(t *testing.T) {
@@ -235,6 +285,13 @@ func TestDescriptionIsCached(t *testing.T) {
 	found, err := house.host(t, withCache).Describe(t.Context(), base.KindLLM, "good")
 	if err != nil || found.Description.Version != "9.9.9" {
 		t.Errorf("not from the cache: %+v, %v", found, err)
+	}
+	if err := os.Chmod(filepath.Dir(files[0]), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	found, err = house.host(t, withCache).Describe(t.Context(), base.KindLLM, "good")
+	if err != nil || found.Description.Version != "1.2.3" {
+		t.Errorf("an answer that others may have written is used: %+v, %v", found, err)
 	}
 	flipByte(t, path)
 	copyFile(t, must(os.Executable()), path)

@@ -55,7 +55,7 @@ func (f *logFilter) read(r io.Reader) {
 // Write takes pieces of text from go-plugin's stdio stream.
 func (f *logFilter) Write(p []byte) (int, error) {
 	for line := range bytes.Lines(p) {
-		f.line(line, false)
+		f.line(line[:min(len(line), maxLogLine)], len(line) > maxLogLine)
 	}
 	return len(p), nil
 }

@@ -95,3 +95,15 @@ func FuzzLogFilter(f *testing.F) {
 		}
 	})
 }
+
+func TestLinesOfTheStdioStreamAreCut(t *testing.T) {
+	log := &records{}
+	f := &logFilter{log: slog.New(log)}
+	text := strings.Repeat("x", maxLogLine+1) + "\nnext\n"
+	if n, err := f.Write([]byte(text)); n != len(text) || err != nil {
+		t.Errorf("wrote %d, %v", n, err)
+	}
+	if len(log.list) != 2 || len(log.list[0].Message) != maxLogLine || log.list[1].Message != "next" {
+		t.Errorf("%d records", len(log.list))
+	}
+}

@@ -46,6 +46,7 @@ var behaviours = map[string]func(p *sdk.Plugin){
 	"endless":  func(*sdk.Plugin) { fmt.Print(strings.Repeat("x", 1<<20)); hang() },
 	"future":   func(*sdk.Plugin) { fmt.Println("1|99|unix|/nowhere|grpc|"); hang() },
 	"netrpc":   func(*sdk.Plugin) { fmt.Println("1|1|unix|/nowhere|netrpc|"); hang() },
+	"plain":    func(*sdk.Plugin) { fmt.Printf("1|1|unix|%s/s|grpc|\n", os.Getenv(plugin.EnvUnixSocketDir)); hang() },
 	"outside":  func(*sdk.Plugin) { fmt.Println("1|1|unix|/tmp/elsewhere|grpc|"); hang() },
 	"impostor": func(*sdk.Plugin) { impostor() },
 	"stranger": func(*sdk.Plugin) { stranger() },

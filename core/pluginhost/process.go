@@ -29,6 +29,7 @@ const drainTime = 250 * time.Millisecond
 type process struct {
 	plugin string // kind and name
 	dir    string // private; its socket must lie below
+	tls    bool   // the handshake must bring a certificate
 	start  func(childFiles) (*exec.Cmd, error)
 	// capture takes standard output in place of the handshake, when set.
 	capture *capture
@@ -126,7 +127,7 @@ func (p *process) reap(files []*os.File, reading *sync.WaitGroup) {
 
 func (p *process) readStdout(stdout io.Reader, handshake *io.PipeWriter) {
 	in := bufio.NewReaderSize(stdout, maxHandshake)
-	line, err := readHandshake(p.plugin, in)
+	line, err := readHandshake(p.plugin, p.tls, in)
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			p.fail(err)

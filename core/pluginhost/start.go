@@ -111,6 +111,7 @@ func (h *Host) launch(ctx context.Context, c candidate, img *image, desc base.De
 	inst := newInstance(h, c.String(), desc)
 	inst.dir = dir
 	inst.proc = newProcess(inst.name, dir, h.log)
+	inst.proc.tls = c.ThirdParty
 	inst.client = plugin.NewClient(h.clientConfig(inst, c, img))
 
 	ctx, cancel := limit(ctx, h.opt.StartTimeout, errStartTimeout)
