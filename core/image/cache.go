@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // CacheDirEnv names the environment variable that moves the cache.
@@ -34,7 +36,25 @@ func OpenCache(dir string) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create the cache directory: %w; set %s to a directory that you can write to", err, CacheDirEnv)
 	}
+	if err := checkOwner(dir); err != nil {
+		return nil, err
+	}
 	return &Cache{dir: dir, sources: &apt{state: filepath.Join(dir, "apt")}, host: "/"}, nil
+}
+
+// checkOwner refuses a cache that another user can fill: what lies in it is booted, and its busybox is executed here.
+func checkOwner(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return fmt.Errorf("cache directory %s: %w", dir, err)
+	}
+	if st.Mode&0o002 != 0 {
+		return fmt.Errorf("every user may write to the cache directory %s: run chmod o-w %s, or set %s to a directory of your own", dir, dir, CacheDirEnv)
+	}
+	if uid := int(st.Uid); uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("the cache directory %s belongs to user %d, and you are user %d: set %s to a directory of your own", dir, uid, os.Geteuid(), CacheDirEnv)
+	}
+	return nil
 }
 
 // Dir returns the absolute path of the cache.

@@ -64,6 +64,31 @@ func TestCacheThatCannotBeCreatedNamesTheRemedy(t *testing.T) {
 	}
 }
 
+func TestCacheThatOthersCanFill(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCache(dir); err == nil || !strings.Contains(err.Error(), "every user may write") {
+		t.Errorf("a directory like /tmp: %v", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCache(dir); err != nil {
+		t.Errorf("a directory of one's own: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		return // only root can give a directory away
+	}
+	if err := os.Chown(dir, 4711, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCache(dir); err == nil || !strings.Contains(err.Error(), "belongs to user 4711") {
+		t.Errorf("a directory of somebody else: %v", err)
+	}
+}
+
 func TestEntryIsBuiltOnceByManyGoroutines(t *testing.T) {
 	c := openTestCache(t)
 	var builds atomic.Int32
@@ -184,7 +209,7 @@ func TestFullDiskIsSaid(t *testing.T) {
 
 func TestFullDiskLeavesNoInitramfs(t *testing.T) {
 	mount := t.TempDir()
-	if err := unix.Mount("voidbox-test", mount, "tmpfs", 0, "size=1m"); err != nil {
+	if err := unix.Mount("voidbox-test", mount, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
 		t.Skipf("may not mount a tmpfs (%v); TestFullDiskIsSaid covers the error", err)
 	}
 	t.Cleanup(func() {

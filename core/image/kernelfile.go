@@ -88,6 +88,9 @@ func checkBzImage(r io.ReaderAt, head []byte, size int64) (string, error) {
 	if len(head) < setupEnd {
 		return "", fmt.Errorf("truncated within the setup header: %d bytes", size)
 	}
+	if size > maxKernelBytes { // it is read whole, to be unpacked
+		return "", fmt.Errorf("%d bytes long; no bzImage has more than %d", size, maxKernelBytes)
+	}
 	if flag := le.Uint16(head[setupBootFlag:]); flag != bootFlag {
 		return "", fmt.Errorf("boot flag is %#04x instead of %#04x", flag, bootFlag)
 	}

@@ -79,6 +79,19 @@ func TestBrokenKernelsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestHugeKernelIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vmlinuz")
+	if err := os.WriteFile(path, fakeBzImage("6.1.0", []byte("payload")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, maxKernelBytes+1); err != nil { // a sparse file
+		t.Fatal(err)
+	}
+	if _, err := inspectKernel(path); err == nil || !strings.Contains(err.Error(), "no bzImage has more") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestKernelErrorNamesFileAndRemedy(t *testing.T) {
 	c := openTestCache(t)
 	bz := fakeBzImage("6.1.0", []byte("payload"))
