@@ -1,6 +1,7 @@
 package vsock
 
 import (
+	"log/slog"
 	"net"
 	"syscall"
 )
@@ -86,6 +87,15 @@ func (d *Device) newConn(k key, s state) *conn {
 	d.conns[k], d.live[c] = c, struct{}{}
 	d.reserved += minWindow
 	return c
+}
+
+// refused logs that newConn has returned nil, aloud only once: a guest can bring it about as often as it likes. Device.mu is held.
+func (d *Device) refused(what string, port uint32) {
+	level := slog.LevelDebug
+	if !d.saidFull {
+		d.saidFull, level = true, slog.LevelWarn
+	}
+	d.log.Log(d.ctx, level, "vsock connection refused: too many", what, port, "connections", len(d.live))
 }
 
 // setUnix gives the connection its host side.

@@ -43,6 +43,7 @@ type Device struct {
 	reserved int    // the sum of all live windows
 	nextPort uint32 // the next host port to try
 	closed   bool
+	saidFull bool // that a connection was refused has been logged aloud
 }
 
 var _ virtio.Device = (*Device)(nil)

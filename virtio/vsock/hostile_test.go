@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -116,7 +117,9 @@ func TestHostilePacketsOnAConnection(t *testing.T) {
 // A guest that opens more connections than are allowed is refused, and whatever it sends memory stays bounded.
 func TestConnectionFlood(t *testing.T) {
 	const limit = 50
-	g := startGuest(t, Config{MaxConnections: limit, MaxBuffered: 4 << 20}, true)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g := startGuest(t, Config{MaxConnections: limit, MaxBuffered: 4 << 20, Logger: logger}, true)
 	l := g.listenHost(5000)
 	var open []uint32
 	for port := uint32(1); port <= 5*limit; port++ {
@@ -134,6 +137,12 @@ func TestConnectionFlood(t *testing.T) {
 	}
 	if len(open) != limit {
 		t.Errorf("%d connections, want %d", len(open), limit)
+	}
+	g.dev.mu.Lock() // under which the device logs
+	warnings := strings.Count(log.String(), "too many")
+	g.dev.mu.Unlock()
+	if warnings != 1 {
+		t.Errorf("%d warnings; a guest must not be able to fill the log", warnings)
 	}
 	// All of them send all that they have credit for; nobody reads.
 	total := 0

@@ -155,7 +155,7 @@ func (d *Device) request(u *net.UnixConn, port uint32) *conn {
 	defer d.mu.Unlock()
 	c := d.newConn(key{guest: port, host: d.freePort(port)}, stateRequested)
 	if c == nil {
-		d.log.Warn("vsock connection refused: too many", "guest_port", port, "connections", len(d.live))
+		d.refused("guest_port", port)
 		return nil
 	}
 	if err := c.setUnix(u); err != nil {

@@ -115,7 +115,7 @@ func (d *Device) dispatch(h header, payload virtio.Segments) (direct *conn) {
 func (d *Device) guestConnects(h header) {
 	c := d.newConn(key{guest: h.srcPort, host: h.dstPort}, stateDialing)
 	if c == nil {
-		d.log.Warn("vsock connection refused: too many", "port", h.dstPort, "connections", len(d.live))
+		d.refused("port", h.dstPort)
 		d.reset(resetOf(h))
 		return
 	}
