@@ -28,7 +28,12 @@ func (c *client) Attach(ctx context.Context, a Attachment) (Attached, error) {
 	if err != nil {
 		return Attached{}, errdef.FromStatus(err)
 	}
-	return Attached{SocketPath: resp.GetSocketPath(), Capabilities: resp.GetCapabilities()}, nil
+	published, err := parseAll(resp.GetPublished(), netip.ParseAddrPort)
+	if err != nil || len(published) != len(a.Published) {
+		return Attached{}, errdef.New(errdef.ErrDataLoss, "network contract violated: %d ports were to be published, and it names the addresses %.256q",
+			len(a.Published), resp.GetPublished()).WithReason("contract_violated")
+	}
+	return Attached{SocketPath: resp.GetSocketPath(), Capabilities: resp.GetCapabilities(), Published: published}, nil
 }
 
 func (c *client) UpdatePolicy(ctx context.Context, p Policy) (int, error) {

@@ -61,6 +61,7 @@ type Attachment struct {
 type Attached struct {
 	SocketPath   string // where the VMM's device fetches the link
 	Capabilities []string
+	Published    []netip.AddrPort // of the host, one for each of Attachment.Published
 }
 
 // Policy is egress policy, compiled: the first rule that matches decides.

@@ -28,7 +28,9 @@ func (s *server) AttachNetwork(ctx context.Context, req *pluginv1.AttachNetworkR
 	if err != nil {
 		return nil, errdef.ToStatus(err)
 	}
-	return &pluginv1.AttachNetworkResponse{SocketPath: attached.SocketPath, Capabilities: attached.Capabilities}, nil
+	return &pluginv1.AttachNetworkResponse{
+		SocketPath: attached.SocketPath, Capabilities: attached.Capabilities, Published: texts(attached.Published),
+	}, nil
 }
 
 func (s *server) UpdatePolicy(ctx context.Context, req *pluginv1.UpdatePolicyRequest) (*pluginv1.UpdatePolicyResponse, error) {

@@ -18,6 +18,9 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
+// hostPorts is where the ports of attachment are published.
+var hostPorts = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:49152"), netip.MustParseAddrPort("[::1]:53")}
+
 // fake keeps what it is called with.
 type fake struct {
 	attachment network.Attachment
@@ -30,7 +33,7 @@ type fake struct {
 
 func (f *fake) Attach(_ context.Context, a network.Attachment) (network.Attached, error) {
 	f.attachment = a
-	return network.Attached{SocketPath: "/run/link", Capabilities: []string{network.CapPcap}}, nil
+	return network.Attached{SocketPath: "/run/link", Capabilities: []string{network.CapPcap}, Published: hostPorts}, nil
 }
 
 func (f *fake) UpdatePolicy(_ context.Context, p network.Policy) (int, error) {
@@ -117,8 +120,13 @@ func TestEveryFieldTravels(t *testing.T) {
 	if err != nil || attached.SocketPath != "/run/link" || len(attached.Capabilities) != 1 {
 		t.Errorf("attached %+v, %v", attached, err)
 	}
-	if diff := cmp.Diff(attachment(), f.attachment, equal); diff != "" {
+	if diff := cmp.Diff(attachment(), f.attachment, equal) + cmp.Diff(hostPorts, attached.Published, equal); diff != "" {
 		t.Error(diff)
+	}
+	fewer := attachment()
+	fewer.Published = fewer.Published[:1]
+	if _, err := n.Attach(ctx, fewer); !errors.Is(err, errdef.ErrDataLoss) {
+		t.Errorf("an answer with more ports than were asked for: %v", err)
 	}
 	if reset, err := n.UpdatePolicy(ctx, policy()); reset != 3 || err != nil {
 		t.Errorf("reset %d, %v", reset, err)

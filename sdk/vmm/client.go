@@ -57,12 +57,23 @@ func (c *client) Snapshot(ctx context.Context, dir string) error {
 	return errdef.FromStatus(err)
 }
 
-func (c *client) Restore(ctx context.Context, dir string, wires Wires) error {
+func (c *client) Restore(ctx context.Context, dir string, wires Wires, disks []Disk) error {
 	links, err := linksToProto(wires.Links)
 	if err != nil {
 		return err
 	}
-	_, err = c.rpc.RestoreVM(ctx, &pluginv1.RestoreVMRequest{Directory: dir, Links: links, Vsock: vsockToProto(wires.Vsock)})
+	_, err = c.rpc.RestoreVM(ctx, &pluginv1.RestoreVMRequest{
+		Directory: dir, Links: links, Vsock: vsockToProto(wires.Vsock), Disks: disksToProto(disks),
+	})
+	return errdef.FromStatus(err)
+}
+
+func (c *client) Relink(ctx context.Context, link Link) error {
+	links, err := linksToProto([]Link{link})
+	if err != nil {
+		return err
+	}
+	_, err = c.rpc.RelinkVM(ctx, &pluginv1.RelinkVMRequest{Link: links[0]})
 	return errdef.FromStatus(err)
 }
 

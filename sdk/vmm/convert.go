@@ -22,6 +22,8 @@ var eventKinds = map[EventKind]pluginv1.WatchVMResponse_Kind{
 	Panic:    pluginv1.WatchVMResponse_KIND_PANIC,
 	Failed:   pluginv1.WatchVMResponse_KIND_ERROR,
 	Stopped:  pluginv1.WatchVMResponse_KIND_STOPPED,
+	LinkDown: pluginv1.WatchVMResponse_KIND_LINK_DOWN,
+	LinkUp:   pluginv1.WatchVMResponse_KIND_LINK_UP,
 }
 
 func keyOf[K comparable, V comparable](m map[K]V, value V) (key K, ok bool) {
@@ -46,15 +48,13 @@ func machineToProto(m Machine) (*pluginv1.Machine, error) {
 		Links:       links,
 		Vsock:       vsockToProto(m.Vsock),
 		Accelerator: m.Accelerator,
+		Disks:       disksToProto(m.Disks),
 	}
 	if p.Cpus, err = toUint32("cpus", m.CPUs); err != nil {
 		return nil, err
 	}
 	for _, s := range m.Initrd {
 		p.Initrd = append(p.Initrd, segmentToProto(s))
-	}
-	for _, d := range m.Disks {
-		p.Disks = append(p.Disks, &pluginv1.Disk{Id: d.ID, Path: d.Path, ReadOnly: d.ReadOnly})
 	}
 	return p, nil
 }
@@ -75,6 +75,7 @@ func machineFromProto(p *pluginv1.Machine) (Machine, error) {
 		MemoryBytes: p.GetMemoryBytes(),
 		Wires:       wires,
 		Accelerator: p.GetAccelerator(),
+		Disks:       disksFromProto(p.GetDisks()),
 	}
 	for i, s := range p.GetInitrd() {
 		segment, err := segmentFromProto(s)
@@ -83,10 +84,23 @@ func machineFromProto(p *pluginv1.Machine) (Machine, error) {
 		}
 		m.Initrd = append(m.Initrd, segment)
 	}
-	for _, d := range p.GetDisks() {
-		m.Disks = append(m.Disks, Disk{ID: d.GetId(), Path: d.GetPath(), ReadOnly: d.GetReadOnly()})
-	}
 	return m, nil
+}
+
+func disksToProto(disks []Disk) []*pluginv1.Disk {
+	var out []*pluginv1.Disk
+	for _, d := range disks {
+		out = append(out, &pluginv1.Disk{Id: d.ID, Path: d.Path, ReadOnly: d.ReadOnly})
+	}
+	return out
+}
+
+func disksFromProto(disks []*pluginv1.Disk) []Disk {
+	var out []Disk
+	for _, d := range disks {
+		out = append(out, Disk{ID: d.GetId(), Path: d.GetPath(), ReadOnly: d.GetReadOnly()})
+	}
+	return out
 }
 
 func segmentToProto(s Segment) *pluginv1.Machine_InitrdSegment {
@@ -158,12 +172,12 @@ func vsockToProto(v *Vsock) *pluginv1.Vsock {
 
 // eventToProto sends an unknown kind as unspecified, which receivers ignore.
 func eventToProto(e Event) *pluginv1.WatchVMResponse {
-	return &pluginv1.WatchVMResponse{Kind: eventKinds[e.Kind], Detail: e.Detail, State: maps.Clone(e.State)}
+	return &pluginv1.WatchVMResponse{Kind: eventKinds[e.Kind], Detail: e.Detail, State: maps.Clone(e.State), Device: e.Device}
 }
 
 func eventFromProto(p *pluginv1.WatchVMResponse) (Event, bool) {
 	kind, ok := keyOf(eventKinds, p.GetKind())
-	return Event{Kind: kind, Detail: p.GetDetail(), State: p.GetState()}, ok
+	return Event{Kind: kind, Detail: p.GetDetail(), State: p.GetState(), Device: p.GetDevice()}, ok
 }
 
 func toUint32(what string, n int) (uint32, error) {

@@ -56,7 +56,16 @@ func (s *server) RestoreVM(ctx context.Context, req *pluginv1.RestoreVMRequest) 
 	if err != nil {
 		return nil, errdef.ToStatus(err)
 	}
-	return &pluginv1.RestoreVMResponse{}, errdef.ToStatus(s.impl.Restore(ctx, req.GetDirectory(), wires))
+	disks := disksFromProto(req.GetDisks())
+	return &pluginv1.RestoreVMResponse{}, errdef.ToStatus(s.impl.Restore(ctx, req.GetDirectory(), wires, disks))
+}
+
+func (s *server) RelinkVM(ctx context.Context, req *pluginv1.RelinkVMRequest) (*pluginv1.RelinkVMResponse, error) {
+	wires, err := wiresFromProto([]*pluginv1.LinkDevice{req.GetLink()}, nil)
+	if err != nil {
+		return nil, errdef.ToStatus(err)
+	}
+	return &pluginv1.RelinkVMResponse{}, errdef.ToStatus(s.impl.Relink(ctx, wires.Links[0]))
 }
 
 func (s *server) WatchVM(_ *pluginv1.WatchVMRequest, stream grpc.ServerStreamingServer[pluginv1.WatchVMResponse]) error {

@@ -11,6 +11,7 @@ const (
 	CapSnapshot = "snapshot"
 	CapNet      = "net" // links of kind net
 	CapFS       = "fs"  // links of kind fs
+	CapRelink   = "relink"
 )
 
 // VMM monitors one VM.
@@ -27,7 +28,14 @@ type VMM interface {
 	// Snapshot writes the state of a paused VM into a directory. Capability CapSnapshot.
 	Snapshot(ctx context.Context, dir string) error
 	// Restore takes the place of Create; the VM is paused afterwards. Capability CapSnapshot.
-	Restore(ctx context.Context, dir string, wires Wires) error
+	//
+	// disks say where the disks of the snapshot lie now, by id, since two VMs of one snapshot must not write to one file; those
+	// that are not named lie where they lay.
+	Restore(ctx context.Context, dir string, wires Wires, disks []Disk) error
+	// Relink gives a device a new link, once the process at the other end of the old one was replaced: link has the device's
+	// id, and only its SocketPath may differ from before. Until then a net device has no carrier, and an fs device fails with
+	// EIO. Capability CapRelink.
+	Relink(ctx context.Context, link Link) error
 	// Watch calls fn with every event from the first one on, and returns after the one of kind Stopped.
 	Watch(ctx context.Context, fn func(Event) error) error
 	// Console calls fn with console output from the oldest byte kept (the last 256 KiB); lost counts bytes that were dropped
@@ -85,7 +93,7 @@ const (
 // Link is a virtio device whose frames or requests travel over shared-memory rings.
 type Link struct {
 	Kind       LinkKind
-	ID         string
+	ID         string // unique in the VM; fs: also the tag by which the guest mounts it, at most 36 bytes
 	SocketPath string // where the link's descriptors are fetched
 	MAC        []byte // net: six bytes
 	MTU        int    // net
@@ -118,6 +126,8 @@ const (
 	Panic    EventKind = "panic"
 	Failed   EventKind = "error"
 	Stopped  EventKind = "stopped"
+	LinkDown EventKind = "link_down"
+	LinkUp   EventKind = "link_up"
 )
 
 // Event is something that happened to the VM.
@@ -125,4 +135,5 @@ type Event struct {
 	Kind   EventKind
 	Detail string
 	State  map[string]string // registers, instruction bytes and the like, by name
+	Device string            // LinkDown, LinkUp: the link's ID
 }

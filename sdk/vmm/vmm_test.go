@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	machine vmm.Machine
 	wires   vmm.Wires
+	disks   []vmm.Disk
 	grace   time.Duration
 	dir     string
 	calls   []string
@@ -51,9 +52,13 @@ func (f *fake) Snapshot(_ context.Context, dir string) error {
 	f.dir = dir
 	return f.called("snapshot")
 }
-func (f *fake) Restore(_ context.Context, dir string, w vmm.Wires) error {
-	f.dir, f.wires = dir, w
+func (f *fake) Restore(_ context.Context, dir string, w vmm.Wires, disks []vmm.Disk) error {
+	f.dir, f.wires, f.disks = dir, w, disks
 	return f.called("restore")
+}
+func (f *fake) Relink(_ context.Context, l vmm.Link) error {
+	f.wires.Links = []vmm.Link{l}
+	return f.called("relink")
 }
 func (f *fake) Watch(_ context.Context, fn func(vmm.Event) error) error {
 	for _, e := range f.events {
@@ -134,14 +139,30 @@ func TestMachineSurvivesTheWire(t *testing.T) {
 	}
 }
 
-func TestRestoreSendsItsWires(t *testing.T) {
+func TestRestoreSendsItsWiresAndDisks(t *testing.T) {
 	f := &fake{}
 	c := serve(t, f)
-	if err := c.Restore(t.Context(), "/snap", fullMachine().Wires); err != nil {
+	m := fullMachine()
+	if err := c.Restore(t.Context(), "/snap", m.Wires, m.Disks); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(fullMachine().Wires, f.wires); diff != "" || f.dir != "/snap" {
-		t.Errorf("dir %q, wires differ:\n%s", f.dir, diff)
+	if diff := cmp.Diff(m.Wires, f.wires) + cmp.Diff(m.Disks, f.disks); diff != "" || f.dir != "/snap" {
+		t.Errorf("dir %q, wires or disks differ:\n%s", f.dir, diff)
+	}
+}
+
+func TestRelinkSendsItsLink(t *testing.T) {
+	f := &fake{}
+	c := serve(t, f)
+	link := fullMachine().Links[0]
+	if err := c.Relink(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]vmm.Link{link}, f.wires.Links); diff != "" {
+		t.Error(diff)
+	}
+	if err := c.Relink(t.Context(), vmm.Link{ID: "n"}); !errors.Is(err, errdef.ErrInvalid) || len(f.calls) != 1 {
+		t.Errorf("a link of no kind: %v, calls %v", err, f.calls)
 	}
 }
 
@@ -174,8 +195,8 @@ func TestPlainCallsReachTheirMethod(t *testing.T) {
 
 func TestEveryEventKindSurvives(t *testing.T) {
 	var sent []vmm.Event
-	for _, kind := range []vmm.EventKind{vmm.Started, vmm.Paused, vmm.Resumed, vmm.Reset, vmm.PowerOff, vmm.Panic, vmm.Failed, vmm.Stopped} {
-		sent = append(sent, vmm.Event{Kind: kind, Detail: "d", State: map[string]string{"rip": "0x1"}})
+	for _, kind := range []vmm.EventKind{vmm.Started, vmm.Paused, vmm.Resumed, vmm.Reset, vmm.PowerOff, vmm.Panic, vmm.Failed, vmm.LinkDown, vmm.LinkUp, vmm.Stopped} {
+		sent = append(sent, vmm.Event{Kind: kind, Detail: "d", State: map[string]string{"rip": "0x1"}, Device: "net0"})
 	}
 	var got []vmm.Event
 	err := serve(t, &fake{events: sent}).Watch(t.Context(), func(e vmm.Event) error {

@@ -255,8 +255,10 @@ func (x *AttachNetworkRequest) GetServices() []*Service {
 type AttachNetworkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unix socket where the VMM's device fetches the link.
-	SocketPath    string   `protobuf:"bytes,1,opt,name=socket_path,json=socketPath,proto3" json:"socket_path,omitempty"`
-	Capabilities  []string `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	SocketPath   string   `protobuf:"bytes,1,opt,name=socket_path,json=socketPath,proto3" json:"socket_path,omitempty"`
+	Capabilities []string `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// Host address and port of each published port of the request, in its order.
+	Published     []string `protobuf:"bytes,3,rep,name=published,proto3" json:"published,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,6 +303,13 @@ func (x *AttachNetworkResponse) GetSocketPath() string {
 func (x *AttachNetworkResponse) GetCapabilities() []string {
 	if x != nil {
 		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *AttachNetworkResponse) GetPublished() []string {
+	if x != nil {
+		return x.Published
 	}
 	return nil
 }
@@ -1555,11 +1564,12 @@ const file_voidbox_plugin_v1_network_proto_rawDesc = "" +
 	"\x06policy\x18\b \x01(\v2\x19.voidbox.plugin.v1.PolicyR\x06policy\x12>\n" +
 	"\tpublished\x18\t \x03(\v2 .voidbox.plugin.v1.PublishedPortR\tpublished\x126\n" +
 	"\bservices\x18\n" +
-	" \x03(\v2\x1a.voidbox.plugin.v1.ServiceR\bservices\"\\\n" +
+	" \x03(\v2\x1a.voidbox.plugin.v1.ServiceR\bservices\"z\n" +
 	"\x15AttachNetworkResponse\x12\x1f\n" +
 	"\vsocket_path\x18\x01 \x01(\tR\n" +
 	"socketPath\x12\"\n" +
-	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\"\x8f\x03\n" +
+	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\x12\x1c\n" +
+	"\tpublished\x18\x03 \x03(\tR\tpublished\"\x8f\x03\n" +
 	"\x06Policy\x12-\n" +
 	"\x05rules\x18\x01 \x03(\v2\x17.voidbox.plugin.v1.RuleR\x05rules\x12@\n" +
 	"\x0edefault_action\x18\x02 \x01(\x0e2\x19.voidbox.plugin.v1.ActionR\rdefaultAction\x12%\n" +

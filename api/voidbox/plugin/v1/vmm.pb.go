@@ -92,20 +92,26 @@ const (
 	WatchVMResponse_KIND_ERROR WatchVMResponse_Kind = 7
 	// Last event.
 	WatchVMResponse_KIND_STOPPED WatchVMResponse_Kind = 8
+	// A link broke, and detail says why: the carrier of a net device is down, what an fs device was asked has failed with EIO.
+	WatchVMResponse_KIND_LINK_DOWN WatchVMResponse_Kind = 9
+	// RelinkVM has mended it.
+	WatchVMResponse_KIND_LINK_UP WatchVMResponse_Kind = 10
 )
 
 // Enum value maps for WatchVMResponse_Kind.
 var (
 	WatchVMResponse_Kind_name = map[int32]string{
-		0: "KIND_UNSPECIFIED",
-		1: "KIND_STARTED",
-		2: "KIND_PAUSED",
-		3: "KIND_RESUMED",
-		4: "KIND_RESET",
-		5: "KIND_POWER_OFF",
-		6: "KIND_PANIC",
-		7: "KIND_ERROR",
-		8: "KIND_STOPPED",
+		0:  "KIND_UNSPECIFIED",
+		1:  "KIND_STARTED",
+		2:  "KIND_PAUSED",
+		3:  "KIND_RESUMED",
+		4:  "KIND_RESET",
+		5:  "KIND_POWER_OFF",
+		6:  "KIND_PANIC",
+		7:  "KIND_ERROR",
+		8:  "KIND_STOPPED",
+		9:  "KIND_LINK_DOWN",
+		10: "KIND_LINK_UP",
 	}
 	WatchVMResponse_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -117,6 +123,8 @@ var (
 		"KIND_PANIC":       6,
 		"KIND_ERROR":       7,
 		"KIND_STOPPED":     8,
+		"KIND_LINK_DOWN":   9,
+		"KIND_LINK_UP":     10,
 	}
 )
 
@@ -144,7 +152,7 @@ func (x WatchVMResponse_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchVMResponse_Kind.Descriptor instead.
 func (WatchVMResponse_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{19, 0}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // Machine describes a virtual machine.
@@ -337,7 +345,9 @@ func (x *Disk) GetReadOnly() bool {
 type LinkDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  LinkDevice_Kind        `protobuf:"varint,1,opt,name=kind,proto3,enum=voidbox.plugin.v1.LinkDevice_Kind" json:"kind,omitempty"`
-	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Names the device in RelinkVM and in events; unique in the machine. fs: also the tag by which the guest mounts it, at most
+	// 36 bytes.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// Unix socket of the plugin at the other end; the link's descriptors come over it.
 	SocketPath string `protobuf:"bytes,3,opt,name=socket_path,json=socketPath,proto3" json:"socket_path,omitempty"`
 	// net: hardware address, six bytes. fs: empty.
@@ -967,10 +977,13 @@ func (*SnapshotVMResponse) Descriptor() ([]byte, []int) {
 
 // RestoreVMRequest names a snapshot and the wires of the new machine.
 type RestoreVMRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
-	Links         []*LinkDevice          `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
-	Vsock         *Vsock                 `protobuf:"bytes,3,opt,name=vsock,proto3" json:"vsock,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Directory string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	Links     []*LinkDevice          `protobuf:"bytes,2,rep,name=links,proto3" json:"links,omitempty"`
+	Vsock     *Vsock                 `protobuf:"bytes,3,opt,name=vsock,proto3" json:"vsock,omitempty"`
+	// Where the disks of the snapshot lie now, by id: two machines of one snapshot must not write to one file. A disk that is
+	// not named lies where it lay.
+	Disks         []*Disk `protobuf:"bytes,4,rep,name=disks,proto3" json:"disks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1026,6 +1039,13 @@ func (x *RestoreVMRequest) GetVsock() *Vsock {
 	return nil
 }
 
+func (x *RestoreVMRequest) GetDisks() []*Disk {
+	if x != nil {
+		return x.Disks
+	}
+	return nil
+}
+
 // RestoreVMResponse is empty.
 type RestoreVMResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1063,6 +1083,88 @@ func (*RestoreVMResponse) Descriptor() ([]byte, []int) {
 	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{17}
 }
 
+// RelinkVMRequest names the device by the link's id; only socket_path may differ from before.
+type RelinkVMRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Link          *LinkDevice            `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelinkVMRequest) Reset() {
+	*x = RelinkVMRequest{}
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelinkVMRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelinkVMRequest) ProtoMessage() {}
+
+func (x *RelinkVMRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelinkVMRequest.ProtoReflect.Descriptor instead.
+func (*RelinkVMRequest) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RelinkVMRequest) GetLink() *LinkDevice {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+// RelinkVMResponse is empty: the link stands, in a new epoch. The carrier of a net device is up again.
+type RelinkVMResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelinkVMResponse) Reset() {
+	*x = RelinkVMResponse{}
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelinkVMResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelinkVMResponse) ProtoMessage() {}
+
+func (x *RelinkVMResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelinkVMResponse.ProtoReflect.Descriptor instead.
+func (*RelinkVMResponse) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{19}
+}
+
 // WatchVMRequest is empty.
 type WatchVMRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1072,7 +1174,7 @@ type WatchVMRequest struct {
 
 func (x *WatchVMRequest) Reset() {
 	*x = WatchVMRequest{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[18]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1186,7 @@ func (x *WatchVMRequest) String() string {
 func (*WatchVMRequest) ProtoMessage() {}
 
 func (x *WatchVMRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[18]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1199,7 @@ func (x *WatchVMRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVMRequest.ProtoReflect.Descriptor instead.
 func (*WatchVMRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{18}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{20}
 }
 
 // WatchVMResponse is one event.
@@ -1106,14 +1208,16 @@ type WatchVMResponse struct {
 	Kind   WatchVMResponse_Kind   `protobuf:"varint,1,opt,name=kind,proto3,enum=voidbox.plugin.v1.WatchVMResponse_Kind" json:"kind,omitempty"`
 	Detail string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Registers, instruction bytes and the like, by name.
-	State         map[string]string `protobuf:"bytes,3,rep,name=state,proto3" json:"state,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	State map[string]string `protobuf:"bytes,3,rep,name=state,proto3" json:"state,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Id of the link device that the event is about; else empty.
+	Device        string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchVMResponse) Reset() {
 	*x = WatchVMResponse{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[19]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1229,7 @@ func (x *WatchVMResponse) String() string {
 func (*WatchVMResponse) ProtoMessage() {}
 
 func (x *WatchVMResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[19]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1242,7 @@ func (x *WatchVMResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVMResponse.ProtoReflect.Descriptor instead.
 func (*WatchVMResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{19}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchVMResponse) GetKind() WatchVMResponse_Kind {
@@ -1162,6 +1266,13 @@ func (x *WatchVMResponse) GetState() map[string]string {
 	return nil
 }
 
+func (x *WatchVMResponse) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
 // ReadConsoleRequest selects console output.
 type ReadConsoleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1173,7 +1284,7 @@ type ReadConsoleRequest struct {
 
 func (x *ReadConsoleRequest) Reset() {
 	*x = ReadConsoleRequest{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[20]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1296,7 @@ func (x *ReadConsoleRequest) String() string {
 func (*ReadConsoleRequest) ProtoMessage() {}
 
 func (x *ReadConsoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[20]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1309,7 @@ func (x *ReadConsoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadConsoleRequest.ProtoReflect.Descriptor instead.
 func (*ReadConsoleRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{20}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReadConsoleRequest) GetFollow() bool {
@@ -1220,7 +1331,7 @@ type ReadConsoleResponse struct {
 
 func (x *ReadConsoleResponse) Reset() {
 	*x = ReadConsoleResponse{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[21]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1343,7 @@ func (x *ReadConsoleResponse) String() string {
 func (*ReadConsoleResponse) ProtoMessage() {}
 
 func (x *ReadConsoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[21]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1356,7 @@ func (x *ReadConsoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadConsoleResponse.ProtoReflect.Descriptor instead.
 func (*ReadConsoleResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{21}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReadConsoleResponse) GetData() []byte {
@@ -1271,7 +1382,7 @@ type GetVMMetricsRequest struct {
 
 func (x *GetVMMetricsRequest) Reset() {
 	*x = GetVMMetricsRequest{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[22]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1394,7 @@ func (x *GetVMMetricsRequest) String() string {
 func (*GetVMMetricsRequest) ProtoMessage() {}
 
 func (x *GetVMMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[22]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1407,7 @@ func (x *GetVMMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVMMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetVMMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{22}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{24}
 }
 
 // GetVMMetricsResponse holds counters by dotted name, such as exits.mmio or vsock.rx_bytes.
@@ -1309,7 +1420,7 @@ type GetVMMetricsResponse struct {
 
 func (x *GetVMMetricsResponse) Reset() {
 	*x = GetVMMetricsResponse{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[23]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1432,7 @@ func (x *GetVMMetricsResponse) String() string {
 func (*GetVMMetricsResponse) ProtoMessage() {}
 
 func (x *GetVMMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[23]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1445,7 @@ func (x *GetVMMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVMMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetVMMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{23}
+	return file_voidbox_plugin_v1_vmm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetVMMetricsResponse) GetCounters() map[string]uint64 {
@@ -1358,7 +1469,7 @@ type Machine_InitrdSegment struct {
 
 func (x *Machine_InitrdSegment) Reset() {
 	*x = Machine_InitrdSegment{}
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[24]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1481,7 @@ func (x *Machine_InitrdSegment) String() string {
 func (*Machine_InitrdSegment) ProtoMessage() {}
 
 func (x *Machine_InitrdSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[24]
+	mi := &file_voidbox_plugin_v1_vmm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,21 +1598,26 @@ const file_voidbox_plugin_v1_vmm_proto_rawDesc = "" +
 	"\x0eStopVMResponse\"1\n" +
 	"\x11SnapshotVMRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\"\x14\n" +
-	"\x12SnapshotVMResponse\"\x95\x01\n" +
+	"\x12SnapshotVMResponse\"\xc4\x01\n" +
 	"\x10RestoreVMRequest\x12\x1c\n" +
 	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x123\n" +
 	"\x05links\x18\x02 \x03(\v2\x1d.voidbox.plugin.v1.LinkDeviceR\x05links\x12.\n" +
-	"\x05vsock\x18\x03 \x01(\v2\x18.voidbox.plugin.v1.VsockR\x05vsock\"\x13\n" +
-	"\x11RestoreVMResponse\"\x10\n" +
-	"\x0eWatchVMRequest\"\x8f\x03\n" +
+	"\x05vsock\x18\x03 \x01(\v2\x18.voidbox.plugin.v1.VsockR\x05vsock\x12-\n" +
+	"\x05disks\x18\x04 \x03(\v2\x17.voidbox.plugin.v1.DiskR\x05disks\"\x13\n" +
+	"\x11RestoreVMResponse\"D\n" +
+	"\x0fRelinkVMRequest\x121\n" +
+	"\x04link\x18\x01 \x01(\v2\x1d.voidbox.plugin.v1.LinkDeviceR\x04link\"\x12\n" +
+	"\x10RelinkVMResponse\"\x10\n" +
+	"\x0eWatchVMRequest\"\xcd\x03\n" +
 	"\x0fWatchVMResponse\x12;\n" +
 	"\x04kind\x18\x01 \x01(\x0e2'.voidbox.plugin.v1.WatchVMResponse.KindR\x04kind\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12C\n" +
-	"\x05state\x18\x03 \x03(\v2-.voidbox.plugin.v1.WatchVMResponse.StateEntryR\x05state\x1a8\n" +
+	"\x05state\x18\x03 \x03(\v2-.voidbox.plugin.v1.WatchVMResponse.StateEntryR\x05state\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\x1a8\n" +
 	"\n" +
 	"StateEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcd\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_STARTED\x10\x01\x12\x0f\n" +
@@ -1514,7 +1630,10 @@ const file_voidbox_plugin_v1_vmm_proto_rawDesc = "" +
 	"KIND_PANIC\x10\x06\x12\x0e\n" +
 	"\n" +
 	"KIND_ERROR\x10\a\x12\x10\n" +
-	"\fKIND_STOPPED\x10\b\",\n" +
+	"\fKIND_STOPPED\x10\b\x12\x12\n" +
+	"\x0eKIND_LINK_DOWN\x10\t\x12\x10\n" +
+	"\fKIND_LINK_UP\x10\n" +
+	"\",\n" +
 	"\x12ReadConsoleRequest\x12\x16\n" +
 	"\x06follow\x18\x01 \x01(\bR\x06follow\"=\n" +
 	"\x13ReadConsoleResponse\x12\x12\n" +
@@ -1525,7 +1644,7 @@ const file_voidbox_plugin_v1_vmm_proto_rawDesc = "" +
 	"\bcounters\x18\x01 \x03(\v25.voidbox.plugin.v1.GetVMMetricsResponse.CountersEntryR\bcounters\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xea\x06\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xbf\a\n" +
 	"\x03VMM\x12S\n" +
 	"\bCreateVM\x12\".voidbox.plugin.v1.CreateVMRequest\x1a#.voidbox.plugin.v1.CreateVMResponse\x12P\n" +
 	"\aStartVM\x12!.voidbox.plugin.v1.StartVMRequest\x1a\".voidbox.plugin.v1.StartVMResponse\x12P\n" +
@@ -1534,7 +1653,8 @@ const file_voidbox_plugin_v1_vmm_proto_rawDesc = "" +
 	"\x06StopVM\x12 .voidbox.plugin.v1.StopVMRequest\x1a!.voidbox.plugin.v1.StopVMResponse\x12Y\n" +
 	"\n" +
 	"SnapshotVM\x12$.voidbox.plugin.v1.SnapshotVMRequest\x1a%.voidbox.plugin.v1.SnapshotVMResponse\x12V\n" +
-	"\tRestoreVM\x12#.voidbox.plugin.v1.RestoreVMRequest\x1a$.voidbox.plugin.v1.RestoreVMResponse\x12R\n" +
+	"\tRestoreVM\x12#.voidbox.plugin.v1.RestoreVMRequest\x1a$.voidbox.plugin.v1.RestoreVMResponse\x12S\n" +
+	"\bRelinkVM\x12\".voidbox.plugin.v1.RelinkVMRequest\x1a#.voidbox.plugin.v1.RelinkVMResponse\x12R\n" +
 	"\aWatchVM\x12!.voidbox.plugin.v1.WatchVMRequest\x1a\".voidbox.plugin.v1.WatchVMResponse0\x01\x12^\n" +
 	"\vReadConsole\x12%.voidbox.plugin.v1.ReadConsoleRequest\x1a&.voidbox.plugin.v1.ReadConsoleResponse0\x01\x12_\n" +
 	"\fGetVMMetrics\x12&.voidbox.plugin.v1.GetVMMetricsRequest\x1a'.voidbox.plugin.v1.GetVMMetricsResponseB?Z=github.com/voidbox-run/voidbox/api/voidbox/plugin/v1;pluginv1b\x06proto3"
@@ -1552,7 +1672,7 @@ func file_voidbox_plugin_v1_vmm_proto_rawDescGZIP() []byte {
 }
 
 var file_voidbox_plugin_v1_vmm_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_voidbox_plugin_v1_vmm_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_voidbox_plugin_v1_vmm_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_voidbox_plugin_v1_vmm_proto_goTypes = []any{
 	(LinkDevice_Kind)(0),          // 0: voidbox.plugin.v1.LinkDevice.Kind
 	(WatchVMResponse_Kind)(0),     // 1: voidbox.plugin.v1.WatchVMResponse.Kind
@@ -1574,55 +1694,61 @@ var file_voidbox_plugin_v1_vmm_proto_goTypes = []any{
 	(*SnapshotVMResponse)(nil),    // 17: voidbox.plugin.v1.SnapshotVMResponse
 	(*RestoreVMRequest)(nil),      // 18: voidbox.plugin.v1.RestoreVMRequest
 	(*RestoreVMResponse)(nil),     // 19: voidbox.plugin.v1.RestoreVMResponse
-	(*WatchVMRequest)(nil),        // 20: voidbox.plugin.v1.WatchVMRequest
-	(*WatchVMResponse)(nil),       // 21: voidbox.plugin.v1.WatchVMResponse
-	(*ReadConsoleRequest)(nil),    // 22: voidbox.plugin.v1.ReadConsoleRequest
-	(*ReadConsoleResponse)(nil),   // 23: voidbox.plugin.v1.ReadConsoleResponse
-	(*GetVMMetricsRequest)(nil),   // 24: voidbox.plugin.v1.GetVMMetricsRequest
-	(*GetVMMetricsResponse)(nil),  // 25: voidbox.plugin.v1.GetVMMetricsResponse
-	(*Machine_InitrdSegment)(nil), // 26: voidbox.plugin.v1.Machine.InitrdSegment
-	nil,                           // 27: voidbox.plugin.v1.WatchVMResponse.StateEntry
-	nil,                           // 28: voidbox.plugin.v1.GetVMMetricsResponse.CountersEntry
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(*RelinkVMRequest)(nil),       // 20: voidbox.plugin.v1.RelinkVMRequest
+	(*RelinkVMResponse)(nil),      // 21: voidbox.plugin.v1.RelinkVMResponse
+	(*WatchVMRequest)(nil),        // 22: voidbox.plugin.v1.WatchVMRequest
+	(*WatchVMResponse)(nil),       // 23: voidbox.plugin.v1.WatchVMResponse
+	(*ReadConsoleRequest)(nil),    // 24: voidbox.plugin.v1.ReadConsoleRequest
+	(*ReadConsoleResponse)(nil),   // 25: voidbox.plugin.v1.ReadConsoleResponse
+	(*GetVMMetricsRequest)(nil),   // 26: voidbox.plugin.v1.GetVMMetricsRequest
+	(*GetVMMetricsResponse)(nil),  // 27: voidbox.plugin.v1.GetVMMetricsResponse
+	(*Machine_InitrdSegment)(nil), // 28: voidbox.plugin.v1.Machine.InitrdSegment
+	nil,                           // 29: voidbox.plugin.v1.WatchVMResponse.StateEntry
+	nil,                           // 30: voidbox.plugin.v1.GetVMMetricsResponse.CountersEntry
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
 }
 var file_voidbox_plugin_v1_vmm_proto_depIdxs = []int32{
-	26, // 0: voidbox.plugin.v1.Machine.initrd:type_name -> voidbox.plugin.v1.Machine.InitrdSegment
+	28, // 0: voidbox.plugin.v1.Machine.initrd:type_name -> voidbox.plugin.v1.Machine.InitrdSegment
 	3,  // 1: voidbox.plugin.v1.Machine.disks:type_name -> voidbox.plugin.v1.Disk
 	4,  // 2: voidbox.plugin.v1.Machine.links:type_name -> voidbox.plugin.v1.LinkDevice
 	5,  // 3: voidbox.plugin.v1.Machine.vsock:type_name -> voidbox.plugin.v1.Vsock
 	0,  // 4: voidbox.plugin.v1.LinkDevice.kind:type_name -> voidbox.plugin.v1.LinkDevice.Kind
 	2,  // 5: voidbox.plugin.v1.CreateVMRequest.machine:type_name -> voidbox.plugin.v1.Machine
-	29, // 6: voidbox.plugin.v1.StopVMRequest.grace:type_name -> google.protobuf.Duration
+	31, // 6: voidbox.plugin.v1.StopVMRequest.grace:type_name -> google.protobuf.Duration
 	4,  // 7: voidbox.plugin.v1.RestoreVMRequest.links:type_name -> voidbox.plugin.v1.LinkDevice
 	5,  // 8: voidbox.plugin.v1.RestoreVMRequest.vsock:type_name -> voidbox.plugin.v1.Vsock
-	1,  // 9: voidbox.plugin.v1.WatchVMResponse.kind:type_name -> voidbox.plugin.v1.WatchVMResponse.Kind
-	27, // 10: voidbox.plugin.v1.WatchVMResponse.state:type_name -> voidbox.plugin.v1.WatchVMResponse.StateEntry
-	28, // 11: voidbox.plugin.v1.GetVMMetricsResponse.counters:type_name -> voidbox.plugin.v1.GetVMMetricsResponse.CountersEntry
-	6,  // 12: voidbox.plugin.v1.VMM.CreateVM:input_type -> voidbox.plugin.v1.CreateVMRequest
-	8,  // 13: voidbox.plugin.v1.VMM.StartVM:input_type -> voidbox.plugin.v1.StartVMRequest
-	10, // 14: voidbox.plugin.v1.VMM.PauseVM:input_type -> voidbox.plugin.v1.PauseVMRequest
-	12, // 15: voidbox.plugin.v1.VMM.ResumeVM:input_type -> voidbox.plugin.v1.ResumeVMRequest
-	14, // 16: voidbox.plugin.v1.VMM.StopVM:input_type -> voidbox.plugin.v1.StopVMRequest
-	16, // 17: voidbox.plugin.v1.VMM.SnapshotVM:input_type -> voidbox.plugin.v1.SnapshotVMRequest
-	18, // 18: voidbox.plugin.v1.VMM.RestoreVM:input_type -> voidbox.plugin.v1.RestoreVMRequest
-	20, // 19: voidbox.plugin.v1.VMM.WatchVM:input_type -> voidbox.plugin.v1.WatchVMRequest
-	22, // 20: voidbox.plugin.v1.VMM.ReadConsole:input_type -> voidbox.plugin.v1.ReadConsoleRequest
-	24, // 21: voidbox.plugin.v1.VMM.GetVMMetrics:input_type -> voidbox.plugin.v1.GetVMMetricsRequest
-	7,  // 22: voidbox.plugin.v1.VMM.CreateVM:output_type -> voidbox.plugin.v1.CreateVMResponse
-	9,  // 23: voidbox.plugin.v1.VMM.StartVM:output_type -> voidbox.plugin.v1.StartVMResponse
-	11, // 24: voidbox.plugin.v1.VMM.PauseVM:output_type -> voidbox.plugin.v1.PauseVMResponse
-	13, // 25: voidbox.plugin.v1.VMM.ResumeVM:output_type -> voidbox.plugin.v1.ResumeVMResponse
-	15, // 26: voidbox.plugin.v1.VMM.StopVM:output_type -> voidbox.plugin.v1.StopVMResponse
-	17, // 27: voidbox.plugin.v1.VMM.SnapshotVM:output_type -> voidbox.plugin.v1.SnapshotVMResponse
-	19, // 28: voidbox.plugin.v1.VMM.RestoreVM:output_type -> voidbox.plugin.v1.RestoreVMResponse
-	21, // 29: voidbox.plugin.v1.VMM.WatchVM:output_type -> voidbox.plugin.v1.WatchVMResponse
-	23, // 30: voidbox.plugin.v1.VMM.ReadConsole:output_type -> voidbox.plugin.v1.ReadConsoleResponse
-	25, // 31: voidbox.plugin.v1.VMM.GetVMMetrics:output_type -> voidbox.plugin.v1.GetVMMetricsResponse
-	22, // [22:32] is the sub-list for method output_type
-	12, // [12:22] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	3,  // 9: voidbox.plugin.v1.RestoreVMRequest.disks:type_name -> voidbox.plugin.v1.Disk
+	4,  // 10: voidbox.plugin.v1.RelinkVMRequest.link:type_name -> voidbox.plugin.v1.LinkDevice
+	1,  // 11: voidbox.plugin.v1.WatchVMResponse.kind:type_name -> voidbox.plugin.v1.WatchVMResponse.Kind
+	29, // 12: voidbox.plugin.v1.WatchVMResponse.state:type_name -> voidbox.plugin.v1.WatchVMResponse.StateEntry
+	30, // 13: voidbox.plugin.v1.GetVMMetricsResponse.counters:type_name -> voidbox.plugin.v1.GetVMMetricsResponse.CountersEntry
+	6,  // 14: voidbox.plugin.v1.VMM.CreateVM:input_type -> voidbox.plugin.v1.CreateVMRequest
+	8,  // 15: voidbox.plugin.v1.VMM.StartVM:input_type -> voidbox.plugin.v1.StartVMRequest
+	10, // 16: voidbox.plugin.v1.VMM.PauseVM:input_type -> voidbox.plugin.v1.PauseVMRequest
+	12, // 17: voidbox.plugin.v1.VMM.ResumeVM:input_type -> voidbox.plugin.v1.ResumeVMRequest
+	14, // 18: voidbox.plugin.v1.VMM.StopVM:input_type -> voidbox.plugin.v1.StopVMRequest
+	16, // 19: voidbox.plugin.v1.VMM.SnapshotVM:input_type -> voidbox.plugin.v1.SnapshotVMRequest
+	18, // 20: voidbox.plugin.v1.VMM.RestoreVM:input_type -> voidbox.plugin.v1.RestoreVMRequest
+	20, // 21: voidbox.plugin.v1.VMM.RelinkVM:input_type -> voidbox.plugin.v1.RelinkVMRequest
+	22, // 22: voidbox.plugin.v1.VMM.WatchVM:input_type -> voidbox.plugin.v1.WatchVMRequest
+	24, // 23: voidbox.plugin.v1.VMM.ReadConsole:input_type -> voidbox.plugin.v1.ReadConsoleRequest
+	26, // 24: voidbox.plugin.v1.VMM.GetVMMetrics:input_type -> voidbox.plugin.v1.GetVMMetricsRequest
+	7,  // 25: voidbox.plugin.v1.VMM.CreateVM:output_type -> voidbox.plugin.v1.CreateVMResponse
+	9,  // 26: voidbox.plugin.v1.VMM.StartVM:output_type -> voidbox.plugin.v1.StartVMResponse
+	11, // 27: voidbox.plugin.v1.VMM.PauseVM:output_type -> voidbox.plugin.v1.PauseVMResponse
+	13, // 28: voidbox.plugin.v1.VMM.ResumeVM:output_type -> voidbox.plugin.v1.ResumeVMResponse
+	15, // 29: voidbox.plugin.v1.VMM.StopVM:output_type -> voidbox.plugin.v1.StopVMResponse
+	17, // 30: voidbox.plugin.v1.VMM.SnapshotVM:output_type -> voidbox.plugin.v1.SnapshotVMResponse
+	19, // 31: voidbox.plugin.v1.VMM.RestoreVM:output_type -> voidbox.plugin.v1.RestoreVMResponse
+	21, // 32: voidbox.plugin.v1.VMM.RelinkVM:output_type -> voidbox.plugin.v1.RelinkVMResponse
+	23, // 33: voidbox.plugin.v1.VMM.WatchVM:output_type -> voidbox.plugin.v1.WatchVMResponse
+	25, // 34: voidbox.plugin.v1.VMM.ReadConsole:output_type -> voidbox.plugin.v1.ReadConsoleResponse
+	27, // 35: voidbox.plugin.v1.VMM.GetVMMetrics:output_type -> voidbox.plugin.v1.GetVMMetricsResponse
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_voidbox_plugin_v1_vmm_proto_init() }
@@ -1630,7 +1756,7 @@ func file_voidbox_plugin_v1_vmm_proto_init() {
 	if File_voidbox_plugin_v1_vmm_proto != nil {
 		return
 	}
-	file_voidbox_plugin_v1_vmm_proto_msgTypes[24].OneofWrappers = []any{
+	file_voidbox_plugin_v1_vmm_proto_msgTypes[26].OneofWrappers = []any{
 		(*Machine_InitrdSegment_Path)(nil),
 		(*Machine_InitrdSegment_Content)(nil),
 	}
@@ -1640,7 +1766,7 @@ func file_voidbox_plugin_v1_vmm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_voidbox_plugin_v1_vmm_proto_rawDesc), len(file_voidbox_plugin_v1_vmm_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

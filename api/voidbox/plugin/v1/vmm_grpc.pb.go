@@ -26,6 +26,7 @@ const (
 	VMM_StopVM_FullMethodName       = "/voidbox.plugin.v1.VMM/StopVM"
 	VMM_SnapshotVM_FullMethodName   = "/voidbox.plugin.v1.VMM/SnapshotVM"
 	VMM_RestoreVM_FullMethodName    = "/voidbox.plugin.v1.VMM/RestoreVM"
+	VMM_RelinkVM_FullMethodName     = "/voidbox.plugin.v1.VMM/RelinkVM"
 	VMM_WatchVM_FullMethodName      = "/voidbox.plugin.v1.VMM/WatchVM"
 	VMM_ReadConsole_FullMethodName  = "/voidbox.plugin.v1.VMM/ReadConsole"
 	VMM_GetVMMetrics_FullMethodName = "/voidbox.plugin.v1.VMM/GetVMMetrics"
@@ -53,6 +54,8 @@ type VMMClient interface {
 	SnapshotVM(ctx context.Context, in *SnapshotVMRequest, opts ...grpc.CallOption) (*SnapshotVMResponse, error)
 	// RestoreVM takes the place of CreateVM: the machine is paused afterwards. Capability "snapshot".
 	RestoreVM(ctx context.Context, in *RestoreVMRequest, opts ...grpc.CallOption) (*RestoreVMResponse, error)
+	// RelinkVM gives a device a new link, once the process at the other end of the old one was replaced. Capability "relink".
+	RelinkVM(ctx context.Context, in *RelinkVMRequest, opts ...grpc.CallOption) (*RelinkVMResponse, error)
 	// WatchVM streams events from the first one on, and ends after the one that says stopped.
 	WatchVM(ctx context.Context, in *WatchVMRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchVMResponse], error)
 	// ReadConsole streams the console from the oldest byte kept. The server keeps the last 256 KiB.
@@ -139,6 +142,16 @@ func (c *vMMClient) RestoreVM(ctx context.Context, in *RestoreVMRequest, opts ..
 	return out, nil
 }
 
+func (c *vMMClient) RelinkVM(ctx context.Context, in *RelinkVMRequest, opts ...grpc.CallOption) (*RelinkVMResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RelinkVMResponse)
+	err := c.cc.Invoke(ctx, VMM_RelinkVM_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *vMMClient) WatchVM(ctx context.Context, in *WatchVMRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchVMResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &VMM_ServiceDesc.Streams[0], VMM_WatchVM_FullMethodName, cOpts...)
@@ -209,6 +222,8 @@ type VMMServer interface {
 	SnapshotVM(context.Context, *SnapshotVMRequest) (*SnapshotVMResponse, error)
 	// RestoreVM takes the place of CreateVM: the machine is paused afterwards. Capability "snapshot".
 	RestoreVM(context.Context, *RestoreVMRequest) (*RestoreVMResponse, error)
+	// RelinkVM gives a device a new link, once the process at the other end of the old one was replaced. Capability "relink".
+	RelinkVM(context.Context, *RelinkVMRequest) (*RelinkVMResponse, error)
 	// WatchVM streams events from the first one on, and ends after the one that says stopped.
 	WatchVM(*WatchVMRequest, grpc.ServerStreamingServer[WatchVMResponse]) error
 	// ReadConsole streams the console from the oldest byte kept. The server keeps the last 256 KiB.
@@ -245,6 +260,9 @@ func (UnimplementedVMMServer) SnapshotVM(context.Context, *SnapshotVMRequest) (*
 }
 func (UnimplementedVMMServer) RestoreVM(context.Context, *RestoreVMRequest) (*RestoreVMResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RestoreVM not implemented")
+}
+func (UnimplementedVMMServer) RelinkVM(context.Context, *RelinkVMRequest) (*RelinkVMResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RelinkVM not implemented")
 }
 func (UnimplementedVMMServer) WatchVM(*WatchVMRequest, grpc.ServerStreamingServer[WatchVMResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchVM not implemented")
@@ -402,6 +420,24 @@ func _VMM_RestoreVM_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VMM_RelinkVM_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RelinkVMRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VMMServer).RelinkVM(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VMM_RelinkVM_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VMMServer).RelinkVM(ctx, req.(*RelinkVMRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _VMM_WatchVM_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchVMRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -476,6 +512,10 @@ var VMM_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RestoreVM",
 			Handler:    _VMM_RestoreVM_Handler,
+		},
+		{
+			MethodName: "RelinkVM",
+			Handler:    _VMM_RelinkVM_Handler,
 		},
 		{
 			MethodName: "GetVMMetrics",

@@ -177,7 +177,12 @@ func (m *Monitor) Stop(ctx context.Context, grace time.Duration) error {
 func (m *Monitor) Snapshot(context.Context, string) error { return noSnapshots() }
 
 // Restore implements vmm.VMM.
-func (m *Monitor) Restore(context.Context, string, vmm.Wires) error { return noSnapshots() }
+func (m *Monitor) Restore(context.Context, string, vmm.Wires, []vmm.Disk) error { return noSnapshots() }
+
+// Relink implements vmm.VMM.
+func (m *Monitor) Relink(context.Context, vmm.Link) error {
+	return errdef.New(errdef.ErrUnsupported, "the qemu backend has no devices over links")
+}
 
 func noSnapshots() error {
 	return errdef.New(errdef.ErrUnsupported, "the qemu backend has no snapshots: guest memory is shared with its devices")

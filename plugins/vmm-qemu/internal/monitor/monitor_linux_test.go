@@ -146,8 +146,11 @@ func TestStatesAreKept(t *testing.T) {
 	if err := m.Snapshot(ctx, "/x"); !errors.Is(err, errdef.ErrUnsupported) {
 		t.Errorf("snapshot: %v", err)
 	}
-	if err := m.Restore(ctx, "/x", vmm.Wires{}); !errors.Is(err, errdef.ErrUnsupported) {
+	if err := m.Restore(ctx, "/x", vmm.Wires{}, nil); !errors.Is(err, errdef.ErrUnsupported) {
 		t.Errorf("restore: %v", err)
+	}
+	if err := m.Relink(ctx, vmm.Link{}); !errors.Is(err, errdef.ErrUnsupported) {
+		t.Errorf("relink: %v", err)
 	}
 	for range 2 {
 		if err := m.Stop(ctx, 0); err != nil {
