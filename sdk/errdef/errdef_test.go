@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 func TestErrorsSurviveTheWire(t *testing.T) {
@@ -68,5 +72,28 @@ func TestCauseIsFound(t *testing.T) {
 	e := New(ErrDataLoss, "read image: %w", cause)
 	if !errors.Is(e, cause) || !errors.Is(e, ErrDataLoss) {
 		t.Errorf("%v hides its kind or its cause", e)
+	}
+}
+
+func TestKindGoesBeforeTheStatusOfACause(t *testing.T) {
+	inner := ToStatus(New(ErrNotFound, "no model"))
+	if got := FromStatus(ToStatus(New(ErrUnavailable, "ask the provider: %w", inner))); !errors.Is(got, ErrUnavailable) {
+		t.Errorf("arrived as %v", got)
+	}
+}
+
+func TestLongAndBrokenTextIsMadeToFit(t *testing.T) {
+	e := New(ErrNotFound, "%s", strings.Repeat("\xff\u00e9", 1<<17)).WithRemedy("%s", strings.Repeat("r", 1<<17)).WithReason("long")
+	e.Fields = map[string]string{"f": strings.Repeat("f", 1<<17)}
+	st, _ := status.FromError(ToStatus(e))
+	if n := proto.Size(st.Proto()); n > 16<<10 {
+		t.Errorf("the status takes %d bytes", n)
+	}
+	if _, err := proto.Marshal(st.Proto()); err != nil {
+		t.Error(err)
+	}
+	var got *Error
+	if !errors.As(FromStatus(st.Err()), &got) || !errors.Is(got, ErrNotFound) || got.Reason != "long" || !strings.HasSuffix(got.Remedy, "(cut)") {
+		t.Errorf("arrived as %.200q, reason %q", got.Message, got.Reason)
 	}
 }

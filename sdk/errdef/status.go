@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pluginv1 "github.com/voidbox-run/voidbox/api/voidbox/plugin/v1"
 )
@@ -39,7 +41,10 @@ func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := status.FromError(err); ok {
+	var e *Error
+	typed := errors.As(err, &e)
+	// A status that one of our errors has as its cause is not what the caller decides on.
+	if _, ok := status.FromError(err); ok && !typed {
 		return err
 	}
 	code := codes.Unknown
@@ -49,15 +54,34 @@ func ToStatus(err error) error {
 			break
 		}
 	}
-	st := status.New(code, err.Error())
-	var e *Error
-	if errors.As(err, &e) {
-		detail := &pluginv1.ErrorDetail{Reason: e.Reason, Remedy: e.Remedy, Fields: e.Fields}
+	st := status.New(code, fit(err.Error(), maxMessage))
+	if typed {
+		detail := &pluginv1.ErrorDetail{Reason: e.Reason, Remedy: fit(e.Remedy, maxRemedy), Fields: e.Fields}
+		if proto.Size(detail) > maxDetail {
+			detail.Fields = nil
+		}
 		if with, detailErr := st.WithDetails(detail); detailErr == nil {
 			st = with
 		}
 	}
 	return st.Err()
+}
+
+// An error travels in the trailer of its call: the message twice, once in an encoding that may make three bytes of one. A peer
+// that bounds trailers, as the sandbox contract does at 64 KiB, would take a longer one for a broken stream and lose all of it.
+const (
+	maxMessage = 8 << 10
+	maxRemedy  = 2 << 10
+	maxDetail  = 4 << 10 // without it, fields are left out
+)
+
+// fit makes text what a protobuf string holds, of at most limit bytes.
+func fit(text string, limit int) string {
+	const mark = " ... (cut)"
+	if len(text) > limit {
+		text = text[:limit-len(mark)] + mark
+	}
+	return strings.ToValidUTF8(text, "?")
 }
 
 // FromStatus is the inverse of ToStatus. An error that is no status is returned as it is.

@@ -327,6 +327,17 @@ func TestFilesOfHostileServer(t *testing.T) {
 	}
 }
 
+// TestLongErrorKeepsItsKind sends an error that is longer than the metadata of a call may be.
+func TestLongErrorKeepsItsKind(t *testing.T) {
+	f := &fake{exec: func(context.Context, sandbox.Command, sandbox.IO) (sandbox.Exit, error) {
+		return sandbox.Exit{}, errdef.New(errdef.ErrNotFound, "%s", strings.Repeat("\u00e9", 64<<10)).WithRemedy("install it")
+	}}
+	_, err := sandbox.NewClient(serve(t, f), token).Exec(timeout(t), sandbox.Command{Args: []string{"x"}}, sandbox.IO{})
+	if !errors.Is(err, errdef.ErrNotFound) || errdef.Remedy(err) != "install it" {
+		t.Errorf("error %.200v, remedy %q", err, errdef.Remedy(err))
+	}
+}
+
 func TestDial(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
