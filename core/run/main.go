@@ -25,7 +25,7 @@ func (r *Run) runMain(result *Result) error {
 	}
 	finished := event.StageFinished{Status: event.Succeeded, Took: time.Since(start)}
 	if err != nil {
-		finished.Status, finished.Error, finished.Remedy = event.Failed, event.Clean(err.Error()), errdef.Remedy(err)
+		finished.Status, finished.Error, finished.Remedy = event.Failed, event.Clean(err.Error()), event.Clean(errdef.Remedy(err))
 		if errors.Is(err, context.Canceled) {
 			finished.Status = event.Cancelled
 		}

@@ -234,7 +234,7 @@ func (r *Run) finish(result Result, err error) (Result, error) {
 		result.Error = event.Clean(err.Error())
 	}
 	r.root.Emit(event.RunFinished{
-		Status: result.Status, Output: result.Output, Outputs: result.Outputs, Error: result.Error, Remedy: errdef.Remedy(err),
+		Status: result.Status, Output: result.Output, Outputs: result.Outputs, Error: result.Error, Remedy: event.Clean(errdef.Remedy(err)),
 		Totals: result.Totals, Took: result.Duration,
 	})
 	result, writeErr := r.write(result)

@@ -182,7 +182,7 @@ func (r *Run) stageFinished(s *plan.Stage, o pipeline.Outcome) {
 		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Took: state.duration,
 	}
 	if o.Err != nil {
-		finished.Error, finished.Remedy = event.Clean(o.Err.Error()), errdef.Remedy(o.Err)
+		finished.Error, finished.Remedy = event.Clean(o.Err.Error()), event.Clean(errdef.Remedy(o.Err))
 	}
 	state.events.Emit(finished)
 }
