@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		panic(err)
+	}
 	binary = filepath.Join(dir, "voidbox-guest-agent")
 	build := exec.Command("go", "build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -55,8 +59,17 @@ func ownUser(t testing.TB) *boot.Config {
 }
 
 func startProcess(t testing.TB, config *boot.Config, args ...string) *process {
+	return startProcessAs(t, config, nil, args...)
+}
+
+// startProcessAs starts the agent with an account and a cgroup of its own.
+func startProcessAs(t testing.TB, config *boot.Config, attr *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "agent-process") // not below t.TempDir, where only its owner may go
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	data, err := config.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -65,9 +78,16 @@ func startProcess(t testing.TB, config *boot.Config, args ...string) *process {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if attr != nil && attr.Credential != nil {
+		for _, path := range []string{dir, file} {
+			if err := os.Chown(path, int(attr.Credential.Uid), int(attr.Credential.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	p := &process{t: t, socket: filepath.Join(dir, "s"), token: config.Token, exited: make(chan error, 1)}
 	cmd := exec.Command(binary, append([]string{"-listen", "unix:" + p.socket, "-config", file}, args...)...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.SysProcAttr = os.Stderr, attr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,7 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/voidbox-run/voidbox/guest/agent/internal/vitals"
 	"github.com/voidbox-run/voidbox/sdk/boot"
 )
 
@@ -57,7 +56,7 @@ func (a *Announcer) Connect(conn net.Conn) {
 }
 
 func (a *Announcer) say(line boot.Announcement) {
-	line.Uptime = uptime()
+	line.Uptime = vitals.Uptime()
 	if a.conn == nil {
 		a.said = append(a.said, line)
 		return
@@ -91,12 +90,4 @@ func (a *Announcer) close() {
 	}
 	_ = a.conn.Close()
 	a.conn = nil
-}
-
-func uptime() time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
 }

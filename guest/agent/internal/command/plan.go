@@ -40,10 +40,6 @@ func (r *Runner) plan(cmd sandbox.Command) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	credential, err := credentials(user)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := r.dir(cmd.Dir, user)
 	if err != nil {
 		return nil, err
@@ -60,7 +56,7 @@ func (r *Runner) plan(cmd sandbox.Command) (*plan, error) {
 		Env:        flatten(env),
 		Dir:        dir,
 		Terminal:   cmd.Pty != nil,
-		Credential: credential,
+		Credential: credentials(user),
 		CgroupFD:   -1,
 	}
 	p.limit(r, cmd.Limits)
@@ -90,15 +86,12 @@ func check(cmd sandbox.Command) error {
 	return nil
 }
 
-// credentials clears the supplementary groups. An agent that is not root can only run what its own account may.
-func credentials(user boot.User) (*syscall.Credential, error) {
-	if os.Geteuid() == 0 {
-		return &syscall.Credential{Uid: user.UID, Gid: user.GID}, nil
+// credentials clears the supplementary groups. An agent that is not root runs everything as itself.
+func credentials(user boot.User) *syscall.Credential {
+	if os.Geteuid() != 0 {
+		return nil
 	}
-	if int(user.UID) == os.Geteuid() && int(user.GID) == os.Getegid() {
-		return nil, nil
-	}
-	return nil, errdef.New(errdef.ErrPermission, "run as %s (%d:%d): the agent is not root", user.Name, user.UID, user.GID)
+	return &syscall.Credential{Uid: user.UID, Gid: user.GID}
 }
 
 func (r *Runner) dir(wanted string, user boot.User) (string, error) {

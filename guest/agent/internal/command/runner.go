@@ -79,9 +79,13 @@ func (r *Runner) ExecTrusted(ctx context.Context, cmd sandbox.Command, stdio san
 	return r.run(ctx, p, stdio)
 }
 
-// Lookup finds the account that a name or id of the contract means.
+// Lookup finds the account that a name or id of the contract means. An agent that is not root has only its own to give.
 func (r *Runner) Lookup(user string) (boot.User, error) {
-	return users.Lookup(users.Passwd, user, r.User)
+	found, err := users.Lookup(users.Passwd, user, r.User)
+	if err != nil || os.Geteuid() == 0 || int(found.UID) == os.Geteuid() && int(found.GID) == os.Getegid() {
+		return found, err
+	}
+	return found, errdef.New(errdef.ErrUnsupported, "act as %s (%d:%d): the agent is not root", found.Name, found.UID, found.GID)
 }
 
 // Shut refuses every command from now on.

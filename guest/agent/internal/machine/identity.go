@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/voidbox-run/voidbox/guest/agent/internal/vitals"
 	"github.com/voidbox-run/voidbox/sdk/boot"
 )
 
@@ -72,11 +73,7 @@ func SetClock(unixNano int64) error {
 	if unixNano == 0 {
 		return nil
 	}
-	var boottime unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boottime); err != nil {
-		return err
-	}
-	now := time.Unix(0, unixNano+boottime.Nano())
+	now := time.Unix(0, unixNano).Add(vitals.Uptime())
 	if time.Since(now).Abs() < clockSlack {
 		return nil
 	}

@@ -20,9 +20,9 @@ import (
 // handshake bounds the time until a connection speaks HTTP/2.
 const handshake = 10 * time.Second
 
-// NewServer makes a server that lets calls with token through to s. There is no keepalive: a paused machine must find its
-// connections alive when it wakes.
-func NewServer(token []byte, s sandbox.Sandbox, log *slog.Logger) *grpc.Server {
+// NewServer makes a server that lets calls with token through to s until ended is closed. There is no keepalive: a paused
+// machine must find its connections alive when it wakes.
+func NewServer(token []byte, s sandbox.Sandbox, ended <-chan struct{}, log *slog.Logger) *grpc.Server {
 	guard := guard{log}
 	server := grpc.NewServer(append(sandbox.ServerOptions(),
 		grpc.SharedWriteBuffer(true),
@@ -30,8 +30,24 @@ func NewServer(token []byte, s sandbox.Sandbox, log *slog.Logger) *grpc.Server {
 		grpc.UnaryInterceptor(guard.unary),
 		grpc.StreamInterceptor(guard.stream),
 	)...)
-	sandbox.Register(server, sandbox.Single(token, s))
+	sandbox.Register(server, resolve(token, s, ended))
 	return server
+}
+
+func resolve(token []byte, s sandbox.Sandbox, ended <-chan struct{}) func([]byte) (sandbox.Sandbox, error) {
+	single := sandbox.Single(token, s)
+	return func(shown []byte) (sandbox.Sandbox, error) {
+		found, err := single(shown)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-ended:
+			return nil, errdef.New(errdef.ErrState, "the sandbox has been shut down")
+		default:
+			return found, nil
+		}
+	}
 }
 
 // guard keeps a panic in one call from ending the machine.

@@ -149,7 +149,7 @@ func (s *starter) serve() error {
 	}
 	server := newServer(s.config.Token, a, s.log, s.listener)
 	s.stages.Ready(s.version)
-	err = server.until(a.Ended())
+	err = server.wait()
 	a.Close()
 	return err
 }

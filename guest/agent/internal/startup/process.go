@@ -69,11 +69,22 @@ func process(version string, config *boot.Config, listen string, tree *cgroup.Tr
 		return err
 	}
 	server := newServer(config.Token, a, out.Logger(), listener)
-	term, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
-	defer stop()
-	unregister := context.AfterFunc(term, func() { _, _ = a.Shutdown(context.Background(), 0) })
-	defer unregister()
-	return server.until(a.Ended())
+	shutdownOnSignal(a)
+	return server.wait()
+}
+
+// shutdownOnSignal ends the sandbox on SIGTERM or SIGINT. The signals stay caught to the end of the process, so that one
+// that comes late does not make a clean end look like another.
+func shutdownOnSignal(a *agent.Agent) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	go func() {
+		select {
+		case <-signals:
+			_, _ = a.Shutdown(context.Background(), 0)
+		case <-a.Ended():
+		}
+	}()
 }
 
 // ReadConfig reads a boot configuration from a file.

@@ -9,8 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/voidbox-run/voidbox/guest/agent/internal/agent"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/serve"
-	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
 // The agent's heap is a few MiB; these keep it there, since what it takes is taken from the guest.
@@ -26,24 +26,25 @@ func tune() {
 
 type server struct {
 	grpc   *grpc.Server
+	ended  <-chan struct{}
 	failed chan error
 }
 
-func newServer(token []byte, s sandbox.Sandbox, log *slog.Logger, l net.Listener) *server {
-	srv := &server{grpc: serve.NewServer(token, s, log), failed: make(chan error, 1)}
-	go func() { srv.failed <- srv.grpc.Serve(l) }()
-	return srv
+func newServer(token []byte, a *agent.Agent, log *slog.Logger, l net.Listener) *server {
+	s := &server{grpc: serve.NewServer(token, a, a.Ended(), log), ended: a.Ended(), failed: make(chan error, 1)}
+	go func() { s.failed <- s.grpc.Serve(l) }()
+	return s
 }
 
 // farewell is the time that calls under way get to end, the one that asked for the shutdown among them.
 const farewell = time.Second
 
-// until serves until ended is closed, and lets the answers out that are on their way.
-func (s *server) until(ended <-chan struct{}) error {
+// wait serves until the sandbox has ended, and lets the answers out that are on their way.
+func (s *server) wait() error {
 	select {
 	case err := <-s.failed:
 		return fmt.Errorf("serve: %w", err)
-	case <-ended:
+	case <-s.ended:
 	}
 	force := time.AfterFunc(farewell, s.grpc.Stop)
 	defer force.Stop()

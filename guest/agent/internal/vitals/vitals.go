@@ -36,10 +36,19 @@ func Describe(info *sandbox.Info) error {
 	info.Architecture = unix.ByteSliceToString(uts.Machine[:])
 	info.CPUs = runtime.NumCPU()
 	info.MemoryBytes = uint64(sys.Totalram) * uint64(sys.Unit)
-	info.Uptime = time.Duration(sys.Uptime) * time.Second
+	info.Uptime = Uptime()
 	mounts, err := Mounts("/proc/self/mounts")
 	info.Mounts = mounts
 	return err
+}
+
+// Uptime is the time since the kernel started, sleep included.
+func Uptime() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
 
 // Mounts reads a file in the format of fstab(5).
