@@ -38,7 +38,7 @@ const (
 	StageImage  Stage = "image"  // kernel and initramfs are resolved or built
 	StageCreate Stage = "create" // the monitor makes the VM
 	StageKernel Stage = "kernel" // the VM runs; nothing was heard from the agent yet
-	StageAnswer Stage = "answer" // the agent says that it is ready, and was called
+	StageAnswer Stage = "answer" // the agent serves
 	StageReady  Stage = "ready"  // it has answered
 )
 
