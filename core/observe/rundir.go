@@ -47,7 +47,7 @@ func DefaultDir() (string, error) {
 // CreateRunDir makes a run directory. Its parents may exist, it itself may exist only empty.
 func CreateRunDir(path string) (*RunDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("make the run directory: %w", err)
+		return nil, fmt.Errorf("make the run directory: %w; set XDG_STATE_HOME or --run-dir to a directory that you can write to", err)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {

@@ -19,7 +19,7 @@ type ConfigError struct{ Err error }
 func (e *ConfigError) Error() string { return e.Err.Error() }
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// MachineError says that this machine lacks something: a backend, a plugin, a kernel.
+// MachineError says that this machine lacks something: a backend, QEMU, a kernel, room in the cache.
 type MachineError struct{ Err error }
 
 func (e *MachineError) Error() string { return e.Err.Error() }
@@ -39,6 +39,12 @@ func (e *PluginError) Error() string {
 	return fmt.Sprintf("plugin %s died: %v", e.Plugin, e.Err)
 }
 func (e *PluginError) Unwrap() error { return e.Err }
+
+// pluginDied is a PluginError that says how to find out more.
+func pluginDied(name string, err error) error {
+	return &PluginError{Plugin: name, Err: errdef.New(errdef.ErrUnavailable, "%w", err).
+		WithRemedy("run it again with --verbose, which shows what the plugin logs; if it was killed, `dmesg` tells whether memory ran out")}
+}
 
 // StageError says that a stage failed.
 type StageError struct {
@@ -94,15 +100,27 @@ func sorted(err error) error {
 	if errors.As(err, &diags) {
 		return &ConfigError{Err: err}
 	}
-	var kernel *image.NoKernelError
+	var noKernel *image.NoKernelError
+	var badKernel *image.KernelFileError
 	var program *image.AgentError
+	var full *image.FullError
 	var e *errdef.Error
 	switch {
-	case errors.As(err, &kernel), errors.As(err, &program),
+	case errors.As(err, &noKernel), errors.As(err, &badKernel), errors.As(err, &program), errors.As(err, &full),
 		errors.As(err, &e) && (e.Reason == pluginhost.ReasonNotFound || e.Reason == pluginhost.ReasonNotExecutable):
 		return &MachineError{Err: err}
 	}
 	return err
+}
+
+// notStarted is sorted for a plugin. A monitor that is there, but says that it is of no use here, misses something of the
+// machine, such as QEMU; one that died has no such excuse.
+func notStarted(kind base.Kind, err error) error {
+	var exit *pluginhost.ExitError
+	if kind == base.KindVMM && errors.Is(err, errdef.ErrUnavailable) && !errors.As(err, &exit) {
+		return &MachineError{Err: err}
+	}
+	return sorted(err)
 }
 
 // final tells whether an error would only come again, so that another attempt is a waste.

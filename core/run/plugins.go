@@ -107,7 +107,7 @@ func (c *crew) own(run, ctx context.Context, req pluginhost.Request) (Plugin, er
 
 func (c *crew) start(ctx context.Context, m *member, req pluginhost.Request) {
 	m.plugin, m.err = c.host.Start(ctx, req)
-	m.err = sorted(m.err)
+	m.err = notStarted(req.Kind, m.err)
 	if m.err == nil {
 		c.mu.Lock()
 		c.opened = append(c.opened, m)
@@ -120,7 +120,7 @@ func (c *crew) start(ctx context.Context, m *member, req pluginhost.Request) {
 	select {
 	case <-m.plugin.Exited():
 		if err := m.plugin.Err(); err != nil {
-			c.died(&PluginError{Plugin: m.name, Err: err})
+			c.died(pluginDied(m.name, err))
 		}
 	case <-c.closed:
 	}
@@ -132,7 +132,7 @@ func (c *crew) dead() error {
 	defer c.mu.Unlock()
 	for _, m := range c.opened {
 		if err := m.plugin.Err(); err != nil {
-			return &PluginError{Plugin: m.name, Err: err}
+			return pluginDied(m.name, err)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func bootVM(ctx context.Context, cfg boxes.VMConfig) (box, error) {
 func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, progress func(string)) (*environment, error) {
 	images, err := r.images()
 	if err != nil {
-		return nil, err
+		return nil, &MachineError{Err: err}
 	}
 	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
 	if err != nil {

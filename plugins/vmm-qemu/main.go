@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/monitor"
+	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
 	"github.com/voidbox-run/voidbox/sdk"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
@@ -25,6 +26,13 @@ func main() {
 		Configure: func(_ context.Context, c base.Config) error {
 			var block struct{ Program, Accelerator string }
 			if err := c.Decode(&block); err != nil {
+				return err
+			}
+			// Said here, before anybody fetches a kernel for a VM that cannot be.
+			if _, err := qemu.Find(block.Program); err != nil {
+				return err
+			}
+			if _, err := qemu.Choose(block.Accelerator); err != nil {
 				return err
 			}
 			m.Configure(monitor.Options{Program: block.Program, Accelerator: block.Accelerator, RuntimeDir: c.RuntimeDir})
