@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/virtio"
 )
 
 // Listener waits for one front end.
@@ -20,19 +21,11 @@ type Listener struct {
 
 // Listen creates a unix socket of mode 0600 at path, which must not exist; keep it in a private directory.
 func Listen(path string) (*Listener, error) {
-	cfg := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		// The socket file takes its mode from the socket, so that it never is open to others.
-		if cerr := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	l, err := cfg.Listen(context.Background(), "unix", path)
+	l, err := virtio.ListenUnix(path)
 	if err != nil {
 		return nil, fmt.Errorf("vhost-user socket: %w", err)
 	}
-	return &Listener{l: l.(*net.UnixListener)}, nil
+	return &Listener{l: l}, nil
 }
 
 // Accept returns the first connection and removes the socket. A connection of another user is an error.

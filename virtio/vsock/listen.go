@@ -7,10 +7,11 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/virtio"
 )
 
 const (
@@ -33,19 +34,11 @@ func listen(path string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("vsock: %s and its _PORT may have %d bytes, unix sockets allow %d: use a shorter directory",
 			path, len(longest), maxPath)
 	}
-	cfg := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		// The file takes its mode from the socket, so that it is never open to others.
-		if cerr := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	l, err := cfg.Listen(context.Background(), "unix", path)
+	l, err := virtio.ListenUnix(path)
 	if err != nil {
 		return nil, fmt.Errorf("vsock: host socket: %w", err)
 	}
-	return l.(*net.UnixListener), nil
+	return l, nil
 }
 
 // accept takes host programs and leaves those beyond MaxHandshakes in the backlog.
