@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/voidbox-run/voidbox/internal/lategc"
 	"github.com/voidbox-run/voidbox/sdk/base"
 )
 
@@ -28,6 +29,7 @@ const DefaultGrace = 5 * time.Second
 // Nothing may be printed to standard output before Serve, not even by an init function: the host reads the handshake there.
 // Serve moves standard output to standard error, where everything is a log line.
 func Serve(p Plugin) {
+	lategc.Delay(lategc.Until)
 	os.Exit(run(p, os.Args, os.Stdout, os.Stderr))
 }
 

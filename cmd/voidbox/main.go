@@ -5,8 +5,11 @@ package main
 import (
 	"context"
 	"os"
+
+	"github.com/voidbox-run/voidbox/internal/lategc"
 )
 
 func main() {
+	lategc.Delay(lategc.Until)
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -1,0 +1,32 @@
+// Package lategc puts off the first garbage collection of a process.
+//
+// Go collects first when the heap has 4 MiB, which every one of our programs reaches while it starts: the packages' tables alone
+// are half of it. Most of them live for less than a second and end with a heap that nobody needed to clean. Past the given size
+// everything is as Go has it by default, so that a program that works for hours pays nothing.
+package lategc
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+// Until is a size for short commands and plugins: small for any machine, and out of reach for a short run.
+const Until = 64 << 20
+
+// Delay lets the process grow to so many bytes before it collects. It is called once, at the beginning of main. Whoever sets GOGC
+// or GOMEMLIMIT knows better, and is left alone.
+func Delay(bytes int64) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetMemoryLimit(bytes)
+	percent := debug.SetGCPercent(-1)
+	// The first collection finds the mark dead, and that ends the delay.
+	mark := new([4]*byte) // with pointers, so that it shares no block with others
+	runtime.AddCleanup(mark, func(percent int) {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(math.MaxInt64)
+	}, percent)
+}

@@ -1,0 +1,60 @@
+package lategc
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+var kept [][]byte
+
+// TestDelay fills the heap past the limit and expects no collection before it, and Go's own settings after it.
+func TestDelay(t *testing.T) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		t.Setenv(name, "")
+	}
+	t.Cleanup(func() { kept = nil })
+	runtime.GC()
+	percent := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
+	before := collections()
+	Delay(Until)
+	for range 32 {
+		kept = append(kept, make([]byte, 1<<20))
+	}
+	if n := collections() - before; n != 0 {
+		t.Errorf("%d collections below the limit", n)
+	}
+	for range 64 {
+		kept = append(kept, make([]byte, 1<<20))
+	}
+	if collections() == before {
+		t.Error("no collection past the limit")
+	}
+	for deadline := time.Now().Add(time.Minute); debug.SetMemoryLimit(-1) != math.MaxInt64; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the limit stays after the first collection")
+		}
+	}
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("GOGC is %d after the first collection", got)
+	}
+}
+
+func TestEnvironmentWins(t *testing.T) {
+	t.Setenv("GOGC", "50")
+	limit := debug.SetMemoryLimit(-1)
+	Delay(Until)
+	if got := debug.SetMemoryLimit(-1); got != limit {
+		t.Errorf("limit %d though %s is set", got, os.Getenv("GOGC"))
+	}
+}
+
+func collections() uint32 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.NumGC
+}
