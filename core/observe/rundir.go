@@ -2,7 +2,6 @@ package observe
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,14 +135,14 @@ func (d *RunDir) WriteArtefact(stage, name string, content []byte) error {
 	return replaceFile(filepath.Join(dir, fileName(name)), content)
 }
 
-// Close ends the writing of events and makes sure that they are on the disk.
+// Close ends the writing of events.
 func (d *RunDir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.events == nil {
 		return nil
 	}
-	err := errors.Join(d.events.Sync(), d.events.Close())
+	err := d.events.Close()
 	d.events = nil
 	return err
 }
@@ -178,7 +177,7 @@ func replaceFile(path string, content []byte) (err error) {
 		f.Close()
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := f.Close(); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -50,7 +51,7 @@ func (p processes) Find(ctx context.Context, kind base.Kind, name string) error 
 	return err
 }
 
-// A crew is the plugins of a run. It starts each at most once for a key, watches them all, and closes them in reverse order.
+// A crew is the plugins of a run. It starts each at most once for a key, watches them all, and closes them together.
 type crew struct {
 	host Host
 	died func(error) // told of the first plugin that dies
@@ -138,17 +139,22 @@ func (c *crew) dead() error {
 	return nil
 }
 
-// close ends every plugin, the last one first, and waits for all that watches them.
+// close ends every plugin and waits for all that watches them. They end side by side: what one plugin made for another, a
+// sandbox or a VM, was closed with its stage, so that none needs another any more.
 func (c *crew) close(ctx context.Context) error {
 	close(c.closed)
 	c.watches.Wait()
-	var first error
-	for i := len(c.opened) - 1; i >= 0; i-- {
-		if err := c.opened[i].plugin.Close(ctx); err != nil && first == nil {
-			first = fmt.Errorf("close plugin %s: %w", c.opened[i].name, err)
-		}
+	errs := make([]error, len(c.opened))
+	var closing sync.WaitGroup
+	for i, m := range c.opened {
+		closing.Go(func() {
+			if err := m.plugin.Close(ctx); err != nil {
+				errs[i] = fmt.Errorf("close plugin %s: %w", m.name, err)
+			}
+		})
 	}
-	return first
+	closing.Wait()
+	return errors.Join(errs...)
 }
 
 func llmRequest(l *plan.LLM) pluginhost.Request {
