@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,13 +22,11 @@ func (c *cli) doctorCommand() *cobra.Command {
 		Short: "Check what this machine can do, and how to mend what it cannot",
 		Long: "doctor looks at KVM, QEMU, the guest kernel, the cache and the plugins. It changes nothing. It exits with 3 when VMs\n" +
 			"cannot run on this machine.",
-		Args: cobra.NoArgs,
+		Example: "  voidbox doctor\n" +
+			"  voidbox doctor --json | jq -r '.findings[] | select(.fix).fix'",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			machine, err := c.machine()
-			if err != nil {
-				return failWith(exitMachine, err)
-			}
-			findings := doctor.Examine(cmd.Context(), machine)
+			findings := doctor.Examine(cmd.Context(), c.machine())
 			if err := c.printFindings(findings, asJSON); err != nil {
 				return err
 			}
@@ -42,24 +41,27 @@ func (c *cli) doctorCommand() *cobra.Command {
 }
 
 // machine is the one that this process runs on.
-func (c *cli) machine() (doctor.Machine, error) {
-	images, err := image.OpenCache("")
-	if err != nil {
-		return doctor.Machine{}, err
-	}
-	return doctor.Machine{
+func (c *cli) machine() doctor.Machine {
+	m := doctor.Machine{
 		KVM:      func() error { return kvmhost.Local().Check() },
 		LookPath: exec.LookPath,
 		QEMU:     doctor.QEMUVersion,
-		Kernel: func(ctx context.Context) (string, error) {
-			kernel, err := images.CachedKernel(ctx)
-			return fmt.Sprintf("%s (%s), %s", kernel.Release, kernel.Origin, kernel.Path), err
-		},
-		CacheDir: images.Dir(),
-		Writable: writable,
+		CacheDir: cacheDir(),
 		FreeDisk: doctor.FreeDisk,
 		Plugins:  c.installedPlugins,
-	}, nil
+	}
+	images, err := image.OpenCache("")
+	if err != nil {
+		m.Kernel = func(context.Context) (string, error) { return "", errors.New("the cache cannot be used") }
+		m.Writable = func(string) error { return err }
+		return m
+	}
+	m.Writable = writable
+	m.Kernel = func(ctx context.Context) (string, error) {
+		kernel, err := images.CachedKernel(ctx)
+		return fmt.Sprintf("%s (%s), %s", kernel.Release, kernel.Origin, kernel.Path), err
+	}
+	return m
 }
 
 func writable(dir string) error {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -24,9 +27,15 @@ func (c *cli) fmtCommand() *cobra.Command {
 		Short: "Format files in the canonical style",
 		Long: "fmt rewrites .hcl files in place and prints the names of those that it changed. A directory stands for the .hcl files in\n" +
 			"it; without arguments it is the current one. - formats standard input to standard output.",
+		Example: "  voidbox fmt\n" +
+			"  voidbox fmt --check --diff examples\n" +
+			"  voidbox fmt - < agent.hcl",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" {
 				return c.formatStdin(flags)
+			}
+			if slices.Contains(args, "-") {
+				return failUsage(errors.New("- stands for standard input and cannot be mixed with files"), "format one or the other")
 			}
 			if len(args) == 0 {
 				args = []string{"."}
@@ -108,6 +117,9 @@ func hclFiles(args []string) ([]string, error) {
 	var files []string
 	for _, arg := range args {
 		st, err := os.Stat(arg)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s does not exist", arg)
+		}
 		if err != nil {
 			return nil, err
 		}

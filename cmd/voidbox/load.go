@@ -66,7 +66,17 @@ func (c *cli) showDiagnostics(diags config.Diagnostics) error {
 	if err := diags.WriteText(c.stderr, c.width(), c.colour(c.stderr)); err != nil {
 		return failWith(exitUsage, err)
 	}
-	return failShown(exitUsage)
+	return failShown(blame(diags))
+}
+
+// blame tells whether a file is wrong or this machine: a file whose only fault is a plugin that cannot be used here may be right.
+func blame(diags config.Diagnostics) int {
+	for _, d := range diags {
+		if d.Severity == "error" && d.Summary != "Plugin not usable" {
+			return exitUsage
+		}
+	}
+	return exitMachine
 }
 
 // parseVars splits name=value.

@@ -16,9 +16,13 @@ func (c *cli) planCommand() *cobra.Command {
 	var in inputs
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "plan FILE",
+		Use:   "plan FILE|DIR",
 		Short: "Show the graph of what would run; nothing is started",
-		Args:  cobra.ExactArgs(1),
+		Long: "plan shows the sandboxes, agents and pipelines of a file, or of a directory of files: what runs where, after what, and which\n" +
+			"secrets a sandbox would see in clear. Secrets need not be set, and their values are never shown.",
+		Example: "  voidbox plan pipeline.hcl\n" +
+			"  voidbox plan --json pipeline.hcl | jq '.pipelines[].stages[] | {id, needs}'",
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			project, err := c.load(cmd.Context(), args[0], &in, false)
 			if err != nil {

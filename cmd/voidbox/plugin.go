@@ -9,12 +9,19 @@ import (
 )
 
 func (c *cli) pluginCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "Look at the installed plugins"}
+	cmd := &cobra.Command{
+		Use: "plugin", Short: "Look at the installed plugins", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	var asJSON bool
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the installed plugins and where they were found",
-		Args:  cobra.NoArgs,
+		Long: "list looks beside the voidbox program, in the directories of $VOIDBOX_PLUGIN_PATH and in ~/.local/share/voidbox/plugins for\n" +
+			"programs named voidbox-KIND-NAME, and asks each to describe itself.",
+		Example: "  voidbox plugin list\n" +
+			"  voidbox plugin list --json | jq -r '.[] | select(.error).path'",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			host, err := c.pluginHost()
 			if err != nil {

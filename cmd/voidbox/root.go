@@ -17,8 +17,8 @@ import (
 const (
 	exitOK        = 0
 	exitFailed    = 1   // the run failed, or a check found something
-	exitUsage     = 2   // the command line or the configuration is wrong; nothing was started
-	exitMachine   = 3   // this machine lacks something: no backend, no plugin, no kernel
+	exitUsage     = 2   // the command line or the configuration is wrong, or names a plugin that is not there; nothing was started
+	exitMachine   = 3   // this machine lacks something: no backend, no QEMU, no sound kernel, no room in the cache
 	exitCancelled = 130 // Ctrl-C
 )
 
@@ -39,6 +39,11 @@ func failWith(code int, err error) error {
 	return &exitError{code: code, err: err}
 }
 
+// failUsage blames the command line and says what to do next.
+func failUsage(err error, remedy string, args ...any) *exitError {
+	return &exitError{code: exitUsage, err: errdef.New(errdef.ErrInvalid, "%w", err).WithRemedy(remedy, args...)}
+}
+
 // errShown is for an error whose message the user has seen already.
 var errShown = errors.New("already shown")
 
@@ -48,32 +53,42 @@ func failShown(code int) error { return &exitError{code: code, err: errShown, sh
 type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	log            *logWriter // standard error for what may be said at any time
+	level          slog.LevelVar
 	verbose        bool
 }
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &output{w: stdout}
+	c := &cli{stdin: stdin, stdout: out, stderr: stderr, log: &logWriter{w: stderr}}
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if lost := out.lost(); lost != nil && (err == nil || errors.Is(err, lost)) {
+		err = failWith(exitFailed, fmt.Errorf("write standard output: %w", lost))
+	}
 	if err == nil {
 		return exitOK
 	}
 	var exit *exitError
-	if !errors.As(err, &exit) {
-		exit = &exitError{code: exitUsage, err: err} // cobra's own: unknown flag, missing argument
+	if !errors.As(err, &exit) { // cobra's own: unknown flag, missing argument
+		exit = failUsage(err, "%s --help tells what it takes", cmd.CommandPath())
 	}
 	if !exit.shown {
-		fmt.Fprintln(stderr, "voidbox:", exit.err)
-		if remedy := errdef.Remedy(exit.err); remedy != "" {
-			fmt.Fprintln(stderr, "  "+remedy)
-		}
+		c.showError(exit.err)
 	}
 	return exit.code
+}
+
+func (c *cli) showError(err error) {
+	fmt.Fprintln(c.stderr, "voidbox:", err)
+	if remedy := errdef.Remedy(err); remedy != "" {
+		fmt.Fprintln(c.stderr, "  "+remedy)
+	}
 }
 
 func (c *cli) rootCommand() *cobra.Command {
@@ -85,11 +100,11 @@ func (c *cli) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
-			level := slog.LevelWarn
+			c.level.Set(slog.LevelWarn)
 			if c.verbose {
-				level = slog.LevelDebug
+				c.level.Set(slog.LevelDebug)
 			}
-			slog.SetDefault(slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: level})))
+			slog.SetDefault(slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: &c.level})))
 		},
 	}
 	root.SetVersionTemplate("voidbox {{.Version}}\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -29,7 +30,7 @@ type runFlags struct {
 func (c *cli) runCommand() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
-		Use:   "run FILE",
+		Use:   "run FILE|DIR",
 		Short: "Run a file's pipeline, agent or sandbox",
 		Long: "run executes a file, or a directory of files: its only pipeline, else its only agent, else the main process of its only\n" +
 			"sandbox. --target chooses where there are several.\n\n" +
@@ -38,19 +39,19 @@ func (c *cli) runCommand() *cobra.Command {
 		Example: "  voidbox run examples/hello.hcl\n" +
 			"  voidbox run --var backend=mock examples/hello.hcl\n" +
 			"  voidbox run --json examples/hello.hcl | jq -r 'select(.type == \"tool_call\").data.tool'",
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], &flags) },
 	}
 	flags.inputs.flags(cmd)
-	cmd.Flags().StringVar(&flags.target, "target", "", "run `pipeline.NAME, agent.NAME or sandbox.NAME`")
+	cmd.Flags().StringVar(&flags.target, "target", "", "run the block `KIND.NAME`: a pipeline, an agent or a sandbox")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
-	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`")
+	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`, not to one under $XDG_STATE_HOME/voidbox/runs")
 	return cmd
 }
 
 func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
-	soft, hard, stop := interrupts(ctx)
+	soft, hard, stop := c.interrupts(ctx)
 	defer stop()
 	project, err := c.load(soft, path, &flags.inputs, true)
 	if err != nil {
@@ -68,24 +69,22 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 	}
 	result, err := r.Run(soft)
 	closeView()
-	if err != nil {
-		return c.runError(result, err)
+	if result.Run == "" {
+		return failWith(run.ExitCode(err), err) // it never began
 	}
-	if !flags.json {
+	if result.Status == event.Succeeded && !flags.json {
 		c.printResult(result)
 	}
-	return nil
-}
-
-// runError ends a run that did not succeed. The view has shown the error with its remedy already, unless the run never began.
-func (c *cli) runError(result run.Result, err error) error {
-	if result.Run == "" {
-		return failWith(run.ExitCode(err), err)
+	if err != nil && (flags.json || result.Status == event.Succeeded) {
+		c.showError(err) // no view has shown it
 	}
-	if result.Dir != "" {
+	if result.Dir != "" && (err != nil || !flags.json) {
 		fmt.Fprintln(c.stderr, "  details: "+result.Dir)
 	}
-	return failShown(run.ExitCode(err))
+	if err != nil {
+		return failShown(run.ExitCode(err))
+	}
+	return nil
 }
 
 // printResult writes what the run was for to standard output: the outputs of a pipeline, else the text of its last stage. A view
@@ -113,14 +112,25 @@ func (c *cli) view(asJSON bool) (event.Sink, func()) {
 		return view.NewPlain(c.stderr, stdout), func() {}
 	}
 	live := view.NewLive(c.stderr, stdout, func() int { return int(c.width()) }, c.colour(c.stderr))
-	return live, sync.OnceFunc(live.Close)
+	c.log.through(live)
+	return live, sync.OnceFunc(func() {
+		c.log.through(c.stderr)
+		live.Close()
+	})
 }
 
 // errInterrupted is the cause of a run that the user cancelled.
 var errInterrupted = errdef.New(context.Canceled, "interrupted")
 
+// expectWrecks hushes the warnings of plugins that do not end in peace: the user asked for it.
+func (c *cli) expectWrecks() {
+	if !c.verbose {
+		c.level.Set(slog.LevelError)
+	}
+}
+
 // interrupts returns two contexts: the first SIGINT or SIGTERM ends soft, a second one ends hard too.
-func interrupts(ctx context.Context) (soft, hard context.Context, stop func()) {
+func (c *cli) interrupts(ctx context.Context) (soft, hard context.Context, stop func()) {
 	hard, killed := context.WithCancelCause(ctx)
 	soft, cancelled := context.WithCancelCause(hard)
 	signals := make(chan os.Signal, 2)
@@ -128,10 +138,20 @@ func interrupts(ctx context.Context) (soft, hard context.Context, stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for _, cancel := range []context.CancelCauseFunc{cancelled, killed} {
+		for _, answer := range []func(){
+			func() {
+				fmt.Fprintln(c.log, "■ cancelling and cleaning up; Ctrl-C again kills at once")
+				cancelled(errInterrupted)
+			},
+			func() {
+				c.expectWrecks()
+				fmt.Fprintln(c.log, "■ killing")
+				killed(errInterrupted)
+			},
+		} {
 			select {
 			case <-signals:
-				cancel(errInterrupted)
+				answer()
 			case <-done:
 				return
 			}

@@ -15,7 +15,9 @@ func (c *cli) schemaCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the language and the blocks of the installed plugins",
-		Args:  cobra.NoArgs,
+		Example: "  voidbox schema\n" +
+			"  voidbox schema --json | jq '.plugins[] | {kind, name}'",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			host, err := c.pluginHost()
 			if err != nil {

@@ -12,6 +12,9 @@ const defaultWidth = 100
 
 // isTerminal tells whether w is a terminal that can move its cursor.
 func isTerminal(w io.Writer) bool {
+	if out, ok := w.(*output); ok {
+		w = out.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
@@ -22,7 +25,7 @@ func (c *cli) colour(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_C
 // width returns the columns of the terminal at standard error.
 func (c *cli) width() uint {
 	if f, ok := c.stderr.(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return uint(w)
 		}
 	}

@@ -13,11 +13,14 @@ func (c *cli) validateCommand() *cobra.Command {
 	var in inputs
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "validate FILE",
+		Use:   "validate FILE|DIR",
 		Short: "Check a file; nothing is started",
 		Long: "validate checks a file, or a directory of files, and the blocks of the plugins that it names. Secrets need not be set.\n" +
-			"It exits with 2 when it finds an error.",
-		Args: cobra.ExactArgs(1),
+			"It exits with 2 when it finds an error, with 3 when all that is wrong is a plugin that cannot be used on this machine.",
+		Example: "  voidbox validate agent.hcl\n" +
+			"  voidbox validate --var backend=mock agent.hcl\n" +
+			"  voidbox validate --json . | jq -r '.diagnostics[].summary'",
+		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opt, err := in.options()
 			if err != nil {
@@ -60,7 +63,7 @@ func (c *cli) diagnosticsJSON(diags config.Diagnostics) error {
 		return err
 	}
 	if diags.HasErrors() {
-		return failShown(exitUsage)
+		return failShown(blame(diags))
 	}
 	return nil
 }

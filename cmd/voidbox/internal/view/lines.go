@@ -17,12 +17,13 @@ const (
 
 // writer turns events into lines. It holds what lines need to know of earlier events.
 type writer struct {
-	style  style
-	stages int // stages of the run: prefixes are for more than one
-	emit   func(line string)
-	stdout io.Writer // what a main process writes to its standard output; its standard error goes to emit
-	rest   string    // line of its standard error that has no end yet
-	blamed bool      // a stage has shown the error that ends the run
+	style   style
+	stages  int        // stages of the run: prefixes are for more than one
+	columns func() int // of the terminal; nil where there is none
+	emit    func(line string)
+	stdout  io.Writer // what a main process writes to its standard output; its standard error goes to emit
+	rest    string    // line of its standard error that has no end yet
+	blamed  bool      // a stage has shown the error that ends the run
 }
 
 // event writes the lines of one event; most events have none or one.
@@ -39,7 +40,7 @@ func (w *writer) event(e event.Event) {
 	case event.Text:
 		w.text(e.Stage, d)
 	case event.ToolCall:
-		w.line(e.Stage, w.style.accent("●")+" "+w.style.bold(clean(d.Tool))+" "+shorten(summary(d), lineWidth))
+		w.line(e.Stage, w.style.accent("●")+" "+w.style.bold(clean(d.Tool))+" "+shorten(summary(d), w.room(e.Stage, len(d.Tool)+3)))
 	case event.ToolResult:
 		w.toolResult(e.Stage, d)
 	case event.Output:
@@ -89,7 +90,7 @@ func (w *writer) flush() {
 }
 
 func (w *writer) toolResult(stage string, d event.ToolResult) {
-	lines, more := firstLines(d.Content, resultLines, lineWidth)
+	lines, more := firstLines(d.Content, resultLines, w.room(stage, 4))
 	for _, line := range lines {
 		if d.Error {
 			line = w.style.bad(line)
@@ -110,16 +111,24 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 	case w.stages > 1 && d.Status == event.Skipped:
 		w.line(stage, w.style.dim("– skipped: "+clean(d.Error)))
 	case w.stages > 1:
-		w.line(stage, w.mark(d.Status)+" "+string(d.Status)+" in "+seconds(d.Took)+w.style.dim(cost(d.Totals)))
+		w.line(stage, w.mark(d.Status)+" "+string(d.Status)+after(d.Status)+seconds(d.Took)+w.style.dim(cost(d.Totals)))
 	}
 }
 
 func (w *writer) runFinished(d event.RunFinished) {
-	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + " in " + seconds(d.Took) + w.style.dim(cost(d.Totals))
+	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + after(d.Status) + seconds(d.Took) + w.style.dim(cost(d.Totals))
 	if d.Status == event.Failed && d.Error != "" && !w.blamed {
 		line += ": " + clean(d.Error) + remedy(d.Remedy)
 	}
 	w.line("", line)
+}
+
+// after introduces a duration: what was broken off did not happen in a time, but after it.
+func after(s event.Status) string {
+	if s == event.Cancelled {
+		return " after "
+	}
+	return " in "
 }
 
 func (w *writer) mark(s event.Status) string {
@@ -133,10 +142,23 @@ func (w *writer) mark(s event.Status) string {
 }
 
 func (w *writer) line(stage, text string) {
+	w.emit(w.style.dim(w.prefix(stage)) + text)
+}
+
+// prefix names the stage of a line where there are several.
+func (w *writer) prefix(stage string) string {
 	if w.stages > 1 && stage != "" {
-		text = w.style.dim("["+clean(stage)+"] ") + text
+		return "[" + clean(stage) + "] "
 	}
-	w.emit(text)
+	return ""
+}
+
+// room is how long the rest of a line may be that begins with the stage's prefix and used runes.
+func (w *writer) room(stage string, used int) int {
+	if w.columns == nil {
+		return lineWidth
+	}
+	return min(max(w.columns()-len([]rune(w.prefix(stage)))-used, 20), lineWidth)
 }
 
 // summary shows the argument that says most about a call.
@@ -184,19 +206,26 @@ func remedy(text string) string {
 
 // cost shows tokens and money, and says so when the money is unknown.
 func cost(t event.Totals) string {
-	if t == (event.Totals{}) {
+	in := t.InputTokens + t.CacheReadTokens + t.CacheWriteTokens
+	if in+t.OutputTokens == 0 && t.CostUSD == 0 {
 		return ""
 	}
 	money := fmt.Sprintf("$%.4f", t.CostUSD)
-	if !t.CostKnown {
+	switch {
+	case !t.CostKnown:
 		money = "cost unknown"
+	case t.CostUSD == 0:
+		money = "$0"
 	}
-	return fmt.Sprintf(" · %d in / %d out tokens · %s", t.InputTokens+t.CacheReadTokens+t.CacheWriteTokens, t.OutputTokens, money)
+	return fmt.Sprintf(" · %d in / %d out tokens · %s", in, t.OutputTokens, money)
 }
 
 func seconds(d time.Duration) string {
-	if d < time.Second {
+	switch {
+	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d >= time.Minute:
+		return fmt.Sprintf("%d min %02d s", d/time.Minute, d%time.Minute/time.Second)
 	}
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }

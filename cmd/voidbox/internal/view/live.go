@@ -1,9 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,17 +23,21 @@ const (
 
 // Live is a sink for a terminal: lines scroll by above a footer that tells what each running stage does.
 type Live struct {
-	mu     sync.Mutex
-	out    io.Writer
-	width  func() int
-	now    func() time.Time
-	writer writer
-	active map[string]*activity
-	totals event.Totals
-	frame  int
-	drawn  int // lines of the footer on the screen
-	stop   chan struct{}
-	done   chan struct{}
+	mu       sync.Mutex
+	out      io.Writer
+	width    func() int
+	now      func() time.Time
+	writer   writer
+	active   map[string]*activity
+	started  time.Time
+	stages   int // of the run
+	finished int
+	totals   event.Totals
+	frame    int
+	drawn    []int // columns of each line of the footer on the screen
+	midline  bool  // a main process has begun a line that it did not end yet: a footer would break it
+	stop     chan struct{}
+	done     chan struct{}
 }
 
 // activity is one line of the footer.
@@ -39,6 +45,7 @@ type activity struct {
 	name    string
 	step    string
 	started time.Time
+	totals  event.Totals
 }
 
 // NewLive draws on w, a terminal whose width in columns is asked for at each drawing, and passes a main process's standard output
@@ -51,18 +58,31 @@ func NewLive(w, stdout io.Writer, width func() int, colour bool) *Live {
 
 func newLive(w, stdout io.Writer, width func() int, colour bool, now func() time.Time) *Live {
 	l := &Live{out: w, width: width, now: now, active: map[string]*activity{}, stop: make(chan struct{}), done: make(chan struct{})}
-	l.writer = writer{style: style{colour}, stdout: stdout, emit: func(line string) { fmt.Fprint(l.out, line, "\n") }}
+	l.writer = writer{style: style{colour}, columns: width, stdout: stdout, emit: func(line string) { fmt.Fprint(l.out, line, "\n") }}
 	return l
 }
 
 // Event writes the event's lines and draws the footer anew.
 func (l *Live) Event(e event.Event) {
+	l.above(func() {
+		l.writer.event(e)
+		l.note(e)
+	})
+}
+
+// Write lets others speak, such as logs, without breaking the footer. p should be whole lines.
+func (l *Live) Write(p []byte) (n int, err error) {
+	l.above(func() { n, err = l.out.Write(p) })
+	return n, err
+}
+
+// above does what writes lines while the footer is away.
+func (l *Live) above(write func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.erase()
-	l.writer.event(e)
-	l.note(e)
-	l.draw()
+	io.WriteString(l.out, l.erased())
+	write()
+	io.WriteString(l.out, l.footer())
 }
 
 // Close takes the footer away.
@@ -71,7 +91,7 @@ func (l *Live) Close() {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.erase()
+	io.WriteString(l.out, l.erased())
 }
 
 func (l *Live) animate() {
@@ -85,8 +105,7 @@ func (l *Live) animate() {
 		case <-ticker.C:
 			l.mu.Lock()
 			l.frame++
-			l.erase()
-			l.draw()
+			io.WriteString(l.out, l.erased()+l.footer()) // in one piece, so that it does not flicker
 			l.mu.Unlock()
 		}
 	}
@@ -95,19 +114,37 @@ func (l *Live) animate() {
 // note keeps the footer's facts.
 func (l *Live) note(e event.Event) {
 	switch d := e.Data.(type) {
+	case event.RunStarted:
+		l.stages, l.started = len(d.Stages), l.now()
 	case event.StageStarted:
 		l.active[e.Stage] = &activity{name: e.Stage, step: "starting", started: l.now()}
 	case event.SandboxProgress:
-		l.step(e.Stage, d.Step)
+		if words := stepWords(d.Step); words != "" {
+			l.step(e.Stage, words)
+		}
+	case event.SandboxReady:
+		l.step(e.Stage, "running")
+	case event.Output:
+		if d.Stream == "stdout" {
+			l.midline = d.Text != "" && !strings.HasSuffix(d.Text, "\n")
+		}
 	case event.AgentStarted:
 		l.step(e.Stage, "thinking")
 	case event.ToolCall:
 		l.step(e.Stage, d.Tool+" "+summary(d))
 	case event.ToolResult:
 		l.step(e.Stage, "thinking")
+	case event.Text:
+		if !d.Partial && !d.Thinking {
+			l.step(e.Stage, "finishing") // unless a tool call follows, which says so itself
+		}
 	case event.Usage:
 		l.totals = l.totals.Add(d.Totals)
+		if a := l.active[e.Stage]; a != nil {
+			a.totals = a.totals.Add(d.Totals)
+		}
 	case event.StageFinished:
+		l.finished++
 		delete(l.active, e.Stage)
 	case event.RunFinished:
 		clear(l.active)
@@ -120,39 +157,58 @@ func (l *Live) step(stage, step string) {
 	}
 }
 
-func (l *Live) erase() {
-	if l.drawn > 0 {
-		fmt.Fprintf(l.out, "\x1b[%dA\r\x1b[J", l.drawn) // cursor up, erase to the end of the screen
+// erased returns what takes the footer from the screen. A terminal that became narrower since has wrapped its lines.
+func (l *Live) erased() string {
+	rows, width := 0, max(l.width(), 1)
+	for _, columns := range l.drawn {
+		rows += max((columns+width-1)/width, 1)
 	}
-	l.drawn = 0
+	l.drawn = nil
+	if rows == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\x1b[%dA\r\x1b[J", rows) // cursor up, erase to the end of the screen
 }
 
-func (l *Live) draw() {
-	if len(l.active) == 0 {
-		return
+// footer returns one line for each running stage and, where there are several stages, one for the run. The terminal's own
+// wrapping is off meanwhile: wide characters may take more columns than were counted.
+func (l *Live) footer() string {
+	if len(l.active) == 0 || l.midline {
+		return ""
 	}
-	stages := make([]*activity, 0, len(l.active))
-	for _, a := range l.active {
-		stages = append(stages, a)
-	}
-	sort.Slice(stages, func(i, j int) bool { return stages[i].name < stages[j].name })
 	var b strings.Builder
-	for i, a := range stages {
+	b.WriteString("\x1b[?7l")
+	for i, a := range l.inOrder() {
 		if i == footerMax {
-			b.WriteString(l.writer.style.dim(fmt.Sprintf("  … and %d more", len(stages)-i)) + "\n")
-			l.drawn++
+			l.footerLine(&b, " ", fmt.Sprintf("… and %d more", len(l.active)-i))
 			break
 		}
-		b.WriteString(l.footerLine(a) + "\n")
-		l.drawn++
+		l.footerLine(&b, frames[l.frame%len(frames)], a.name+"  "+a.step, seconds(l.now().Sub(a.started)), cost(a.totals))
 	}
-	io.WriteString(l.out, b.String())
+	if l.stages > 1 {
+		l.footerLine(&b, " ", fmt.Sprintf("%d of %d stages done", l.finished, l.stages), seconds(l.now().Sub(l.started)), cost(l.totals))
+	}
+	b.WriteString("\x1b[?7h")
+	return b.String()
 }
 
-// footerLine must fit the terminal's width: a line that wraps cannot be erased by counting.
-func (l *Live) footerLine(a *activity) string {
-	right := seconds(l.now().Sub(a.started)) + cost(l.totals)
-	room := max(l.width()-len([]rune(right))-6, 10)
-	left := shorten(strings.ReplaceAll(clean(a.name+"  "+a.step), "\n", " "), room)
-	return l.writer.style.accent(frames[l.frame%len(frames)]) + " " + left + "  " + l.writer.style.dim(right)
+func (l *Live) inOrder() []*activity {
+	stages := slices.Collect(maps.Values(l.active))
+	slices.SortFunc(stages, func(a, b *activity) int { return cmp.Compare(a.name, b.name) })
+	return stages
+}
+
+// footerLine adds a line that fits the terminal: a mark, a text that is cut, and as many of the facts as leave it half the width.
+func (l *Live) footerLine(b *strings.Builder, mark, text string, facts ...string) {
+	width := l.width() - 1
+	right := ""
+	for _, fact := range facts {
+		if longer := right + fact; len([]rune(longer)) <= min(width/2+8, width-5) {
+			right = longer
+		}
+	}
+	room := width - len([]rune(right)) - 4
+	text = shorten(strings.ReplaceAll(clean(text), "\n", " "), max(room, 1))
+	b.WriteString(l.writer.style.accent(mark) + " " + text + "  " + l.writer.style.dim(right) + "\n")
+	l.drawn = append(l.drawn, len([]rune(text))+len([]rune(right))+4)
 }

@@ -32,7 +32,9 @@ func NewPlain(w, stdout io.Writer) *Plain {
 // Event writes the event's lines.
 func (p *Plain) Event(e event.Event) {
 	if d, ok := e.Data.(event.SandboxProgress); ok {
-		p.writer.line(e.Stage, p.writer.style.dim(clean(d.Sandbox)+": "+clean(d.Step)))
+		if words := stepWords(d.Step); words != "" {
+			p.writer.line(e.Stage, clean(d.Sandbox)+": "+clean(words))
+		}
 		return
 	}
 	p.writer.event(e)

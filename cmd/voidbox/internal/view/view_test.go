@@ -113,8 +113,8 @@ func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
 	for _, e := range hello() {
 		l.Event(e)
 	}
-	if l.drawn != 0 {
-		t.Errorf("%d footer lines are left on the screen", l.drawn)
+	if len(l.drawn) != 0 {
+		t.Errorf("%d footer lines are left on the screen", len(l.drawn))
 	}
 	screen := replay(out.String())
 	for _, line := range screen {
@@ -128,10 +128,64 @@ func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
 }
 
 func TestFooterFitsTheTerminal(t *testing.T) {
-	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return 40 }, false, time.Now)
-	line := l.footerLine(&activity{name: "a-very-long-stage-name", step: strings.Repeat("x", 300), started: time.Now()})
-	if n := len([]rune(line)); n > 40 {
-		t.Errorf("footer of %d columns on a terminal of 40: %q", n, line)
+	for _, width := range []int{5, 20, 40, 80, 200} {
+		l := newLive(&bytes.Buffer{}, io.Discard, func() int { return width }, false, time.Now)
+		l.stages = 2
+		l.active["a"] = &activity{name: "a-very-long-stage-name", step: strings.Repeat("x", 300), started: time.Now(), totals: event.Totals{InputTokens: 123456789}}
+		footer := strings.TrimSuffix(strings.TrimPrefix(l.footer(), "\x1b[?7l"), "\x1b[?7h")
+		for _, line := range strings.Split(strings.TrimSuffix(footer, "\n"), "\n") {
+			if n := len([]rune(line)); n > max(width, 6) {
+				t.Errorf("footer of %d columns on a terminal of %d: %q", n, width, line)
+			}
+		}
+	}
+}
+
+func TestFooterThatTheTerminalWrappedIsErasedWhole(t *testing.T) {
+	width := 80
+	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return width }, false, time.Now)
+	l.active["a"] = &activity{name: "a", step: strings.Repeat("x", 300), started: time.Now()}
+	l.footer()
+	width = 30
+	if erased := l.erased(); !strings.HasPrefix(erased, "\x1b[3A") {
+		t.Errorf("one line of 79 columns takes 3 rows of 30; erased with %q", erased)
+	}
+}
+
+func TestFooterTellsStagesAndTheRunApart(t *testing.T) {
+	now := time.Unix(0, 0)
+	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return 100 }, false, func() time.Time { return now })
+	for _, e := range []event.Event{
+		{Data: event.RunStarted{Stages: []string{"a", "b", "c"}}},
+		{Stage: "c", Data: event.StageFinished{Status: event.Succeeded}},
+		{Stage: "a", Data: event.StageStarted{}}, {Stage: "b", Data: event.StageStarted{}},
+		{Stage: "a", Data: event.SandboxProgress{Step: "kernel"}},
+		{Stage: "b", Data: event.AgentStarted{}},
+		{Stage: "b", Data: event.Usage{Totals: event.Totals{InputTokens: 7, OutputTokens: 3, CostKnown: true}}},
+	} {
+		l.Event(e)
+	}
+	now = now.Add(90 * time.Second)
+	want := "\x1b[?7l" +
+		"⠋ a  booting the kernel  1 min 30 s\n" +
+		"⠋ b  thinking  1 min 30 s · 7 in / 3 out tokens · $0\n" +
+		"  1 of 3 stages done  1 min 30 s · 7 in / 3 out tokens · $0\n" +
+		"\x1b[?7h"
+	if got := l.footer(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestFooterDoesNotBreakALine(t *testing.T) {
+	var screen bytes.Buffer
+	l := newLive(&screen, Clean(&screen), func() int { return 80 }, false, time.Now)
+	l.Event(event.Event{Data: event.RunStarted{}})
+	l.Event(event.Event{Stage: "box", Data: event.StageStarted{}})
+	l.Event(event.Event{Stage: "box", Data: event.Output{Stream: "stdout", Text: "one\ntw"}})
+	l.Event(event.Event{Stage: "box", Data: event.Output{Stream: "stdout", Text: "o\n"}})
+	l.Event(event.Event{Stage: "box", Data: event.StageFinished{Status: event.Succeeded}})
+	if got := strings.Join(replay(screen.String()), "\n"); got != "one\ntwo" {
+		t.Errorf("the screen shows %q", got)
 	}
 }
 
@@ -139,6 +193,7 @@ func TestFooterFitsTheTerminal(t *testing.T) {
 func replay(output string) []string {
 	screen := []string{}
 	current := ""
+	output = strings.NewReplacer("\x1b[?7l", "", "\x1b[?7h", "").Replace(output)
 	for len(output) > 0 {
 		if rest, ok := strings.CutPrefix(output, "\x1b["); ok {
 			n := int(rest[0] - '0')
