@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -15,12 +16,14 @@ func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
 // TestScripts runs what a user types, with the programs as they are installed. Each script has a home, a state and a runtime
 // directory of its own; scripts must not need a VM (those are in vm_test.go).
 func TestScripts(t *testing.T) {
-	bin := testbin.Dir(t)
+	bin, echo := testbin.Dir(t), examplePlugin(t)
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flipbyte": flipByte},
+		Dir:  filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BIN", bin)
+			env.Setenv("ECHO", echo)
 			env.Setenv("EXAMPLES", filepath.Join(testbin.Root(), "examples"))
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
 				dir := filepath.Join(env.WorkDir, "."+name)
@@ -32,4 +35,27 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// examplePlugin builds the plugin that lies outside of this module and returns its directory.
+func examplePlugin(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-C", filepath.Join(testbin.Root(), "examples", "plugins", "llm-echo"), "-o", filepath.Join(dir, "voidbox-llm-echo"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+// flipByte changes one byte in the middle of a file.
+func flipByte(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flipbyte file")
+	}
+	path := ts.MkAbs(args[0])
+	content, err := os.ReadFile(path)
+	ts.Check(err)
+	content[len(content)/2] ^= 1
+	ts.Check(os.WriteFile(path, content, 0o755))
 }
