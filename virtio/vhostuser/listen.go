@@ -9,8 +9,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/voidbox-run/voidbox/internal/fdpass"
 	"github.com/voidbox-run/voidbox/virtio"
 )
 
@@ -40,33 +39,12 @@ func (l *Listener) Accept(ctx context.Context) (*net.UnixConn, error) {
 		}
 		return nil, fmt.Errorf("vhost-user socket: %w", err)
 	}
-	if err := checkPeer(conn, os.Getuid()); err != nil {
+	if err := fdpass.CheckPeer(conn, os.Getuid()); err != nil {
 		_ = conn.Close()
-		return nil, err
+		return nil, fmt.Errorf("vhost-user %w", err)
 	}
 	return conn, nil
 }
 
 // Close removes the socket and ends Accept.
 func (l *Listener) Close() error { return l.l.Close() }
-
-func checkPeer(conn *net.UnixConn, uid int) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("vhost-user peer: %w", err)
-	}
-	var cred *unix.Ucred
-	cerr := raw.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if cerr != nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("vhost-user peer: %w", err)
-	}
-	if int(cred.Uid) != uid {
-		return fmt.Errorf("vhost-user peer is user %d, only user %d may connect", cred.Uid, uid)
-	}
-	return nil
-}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"net"
 
-	"golang.org/x/sys/unix"
+	"github.com/voidbox-run/voidbox/internal/fdpass"
 )
 
 // message is one request of the front end with the descriptors that came with it.
@@ -32,9 +32,7 @@ func (m *message) takeFD() (int, error) {
 
 // close closes the descriptors that nobody took.
 func (m *message) close() {
-	for _, fd := range m.fds {
-		_ = unix.Close(fd)
-	}
+	fdpass.CloseAll(m.fds)
 	m.fds = nil
 }
 
@@ -71,47 +69,16 @@ func readMessage(conn *net.UnixConn) (*message, error) {
 }
 
 func (m *message) readHeader(conn *net.UnixConn, header []byte) error {
-	oob := make([]byte, unix.CmsgSpace(maxRegions*4))
 	for got := 0; got < len(header); {
-		n, oobn, flags, _, err := conn.ReadMsgUnix(header[got:], oob)
-		if perr := m.takeRights(oob[:oobn]); perr != nil {
-			return perr
-		}
-		switch {
-		case err != nil && got > 0:
+		n, fds, err := fdpass.Receive(conn, header[got:], maxRegions-len(m.fds))
+		m.fds = append(m.fds, fds...)
+		if err != nil && got > 0 {
 			return fmt.Errorf("header: %w", noEOF(err))
-		case err != nil:
+		}
+		if err != nil {
 			return err
-		case flags&unix.MSG_CTRUNC != 0:
-			return fmt.Errorf("more than %d file descriptors", maxRegions)
-		case n == 0 && got > 0:
-			return fmt.Errorf("header: %w", io.ErrUnexpectedEOF)
-		case n == 0:
-			return io.EOF
 		}
 		got += n
-	}
-	return nil
-}
-
-// takeRights keeps the descriptors in oob, so that close finds them, and then judges their number.
-func (m *message) takeRights(oob []byte) error {
-	if len(oob) == 0 {
-		return nil
-	}
-	controls, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return fmt.Errorf("ancillary data: %w", err)
-	}
-	for i := range controls {
-		fds, err := unix.ParseUnixRights(&controls[i])
-		if err != nil {
-			continue // credentials and the like
-		}
-		m.fds = append(m.fds, fds...)
-	}
-	if len(m.fds) > maxRegions {
-		return fmt.Errorf("more than %d file descriptors", maxRegions)
 	}
 	return nil
 }
