@@ -104,7 +104,11 @@ func CommandLine(m vmm.Machine, h Host) string {
 	if h.Arch == "arm64" {
 		console = "console=ttyAMA0"
 	}
-	words := []string{console, "quiet", "panic=-1"} // a panic resets at once, and with -no-reboot that is the end
+	words := []string{
+		console, "quiet",
+		"panic=-1",                 // a panic resets at once, and with -no-reboot that is the end
+		"rcupdate.rcu_expedited=1", // network and mounts wait for grace periods, 150 ms of a boot else; few CPUs make them cheap
+	}
 	if h.Accelerator == "tcg" && h.TSCKHz != 0 {
 		// The emulated timers are too coarse to calibrate against: about one boot of three hangs otherwise. Do not add
 		// noapictimer: there is no other timer interrupt on this machine, and the guest sleeps for ever (measured).
