@@ -19,6 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help build demo test test-race check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
+	@echo "make TARGET, where TARGET is one of:"
 	@awk -F':.*## ' '/^[a-z%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build voidbox, its plugins and the guest agent into bin/
@@ -28,21 +29,21 @@ build: ## build voidbox, its plugins and the guest agent into bin/
 	@for p in $(PLUGINS); do echo "$(GO) build -o $(BIN)/voidbox-$$p ./plugins/$$p"; \
 	  $(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p ./plugins/$$p || exit 1; done
 
-demo: deps-run build ## run an agent inside a real VM: installs QEMU if it is missing, fetches a kernel, boots, shows the guest's uname
+demo: deps-run build ## run an agent in a real VM (installs QEMU, fetches a kernel, once)
 	$(BIN)/voidbox run examples/hello.hcl
 
-test: deps-test build ## run all tests, those in VMs included
+test: deps-test build ## run all tests, those in VMs included (installs what they need)
 	VOIDBOX_REQUIRE_VM=$${VOIDBOX_REQUIRE_VM:-1} $(GO) test -timeout 30m ./...
 	$(GO) -C tools vet ./...
 	cd examples/plugins/llm-echo && $(GO) vet ./...
 
-test-race: build ## run the packages where goroutines meet under the race detector
+test-race: build ## run the packages where goroutines meet with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/...
 
 check: lint ## what must hold before a commit: lint and the quick tests
 	$(GO) test -short -timeout 10m ./internal/importrules/... ./core/... ./sdk/... ./cmd/...
 
-lint: generate-check ## gofmt, vet, staticcheck, import rules, generated code up to date
+lint: generate-check ## gofmt, vet, staticcheck, import rules, generated code
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
@@ -50,25 +51,25 @@ lint: generate-check ## gofmt, vet, staticcheck, import rules, generated code up
 	GOOS=darwin $(GO) build -o /dev/null ./cmd/voidbox
 
 generate: ## regenerate the code of the plugin contracts
-	@$(GO) -C tools build -o $(CURDIR)/$(BIN)/protogen ./protogen
+	@CGO_ENABLED=0 $(GO) -C tools build -o $(CURDIR)/$(BIN)/protogen ./protogen
 	$(BIN)/protogen -root api
 
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot run) ## measure every area, beside a peer, in one run each
+bench: $(addprefix bench-,boot run) ## measure all that there is, each beside a peer
 
-bench-boot: deps-run build ## run to agent ready, beside QEMU booting the same kernel and initrd
+bench-boot: deps-run build ## measure the boot, beside QEMU with the same kernel and initrd
 	$(GO) run ./bench/boot
-bench-run: build ## plugin start, whole mock run, exec through the agent, each beside its plain counterpart
+bench-run: build ## measure plugin start, a mock run, exec in a guest
 	$(GO) run ./bench/run
 $(addprefix bench-,block vsock link net share image):
 	@echo "$@: nothing of this area is built yet"; exit 1
 
-kernel: ## build the small guest kernel from Debian's linux-source into the cache (about 7 minutes on 2 cores)
+kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
 	guest/kernel/build.sh
 
-fuzz: ## run every fuzz target for FUZZTIME (60s)
+fuzz: ## run every fuzz target, each for FUZZTIME=60s
 	@for d in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9_]+' $$d/*_test.go | sed 's/func //'); do \
 	    echo "== $$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-60s} $$d || exit 1; done; done

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -86,14 +87,25 @@ func (r RunnableSandbox) Env(name, value string) RunnableSandbox {
 	return r
 }
 
+// Mount lends the guest a directory or file of the host at an absolute path, before the main process starts. The mode is ro, rw
+// or overlay (writes stay in the guest). A backend that cannot do it refuses to start; see [Sandbox.WaitReady].
+func (r RunnableSandbox) Mount(target, source, mode string) RunnableSandbox {
+	if abs, err := filepath.Abs(source); err == nil { // else there is no working directory, and the mount will say so
+		source = abs
+	}
+	mount := plan.Mount{Target: target, Source: source, Mode: mode}
+	r.spec.Mounts = append(r.spec.Mounts[:len(r.spec.Mounts):len(r.spec.Mounts)], mount)
+	return r
+}
+
 // OnEvent is told of each step of the start.
 func (r RunnableSandbox) OnEvent(fn func(event.Event)) RunnableSandbox {
 	r.sink = event.SinkFunc(fn)
 	return r
 }
 
-// Build starts the sandbox and returns while it still boots. WaitReady, or any other call, waits for it. The end of ctx ends the
-// boot.
+// Build starts the sandbox and returns while it still boots. WaitReady, or any other call, waits for it and returns what went
+// wrong. The end of ctx ends the boot, and nothing else: the caller calls Shutdown in any case.
 func (r RunnableSandbox) Build(ctx context.Context) (*Sandbox, error) {
 	if r.spec.CPUs < 1 || r.spec.MemoryBytes == 0 {
 		return nil, errdef.New(errdef.ErrInvalid, "a sandbox needs at least one CPU and some memory, not %d CPUs and %d bytes", r.spec.CPUs, r.spec.MemoryBytes)
@@ -131,7 +143,9 @@ type Sandbox struct {
 // ErrNotReady says that a sandbox was not ready in time. It may still become so.
 var ErrNotReady = errors.New("the sandbox is not ready")
 
-// WaitReady waits until the guest agent has answered: for 30 s, or as long as the given limit.
+// WaitReady waits until the guest agent has answered: for 30 s, or as long as the given limit. A boot that failed is its error;
+// one that takes longer is [ErrNotReady], and may be waited for again. Under emulation, on a busy machine or with a kernel to
+// fetch first, 30 s can be short.
 func (s *Sandbox) WaitReady(ctx context.Context, limit ...time.Duration) error {
 	wait := plan.DefaultReadyTimeout
 	if len(limit) > 0 {

@@ -3,6 +3,7 @@ package voidbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,12 +22,20 @@ import (
 // bootLimit is a safety net: under emulation on a busy machine a boot takes its time.
 const bootLimit = 3 * time.Minute
 
-func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
+// TestMain makes the library, and so the examples, use the programs of this tree.
+func TestMain(m *testing.M) {
+	dir, err := testbin.Build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	voidbox.Installation = dir
+	os.Exit(testbin.Run(m))
+}
 
-// install makes the library use the programs of this tree, and keeps its traces out of the user's home.
+// install keeps the traces of the library out of the user's home.
 func install(t *testing.T) {
 	t.Helper()
-	voidbox.Installation = testbin.Dir(t)
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 }
 
@@ -130,6 +139,20 @@ func TestUnknownBackendIsNamed(t *testing.T) {
 	defer box.Shutdown(t.Context())
 	if err := box.WaitReady(t.Context()); err == nil || !strings.Contains(err.Error(), "xen") {
 		t.Errorf("WaitReady = %v, want an error that names xen", err)
+	}
+}
+
+// TestMountIsRefusedInWords holds as long as no share plugin is there.
+func TestMountIsRefusedInWords(t *testing.T) {
+	testvm.Require(t)
+	install(t)
+	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("qemu").Mount("/mnt/code", ".", "ro").Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Shutdown(context.WithoutCancel(t.Context()))
+	if err := box.WaitReady(t.Context(), bootLimit); !errors.Is(err, errdef.ErrUnsupported) || !strings.Contains(err.Error(), "mounts are not supported yet") {
+		t.Errorf("WaitReady = %v", err)
 	}
 }
 

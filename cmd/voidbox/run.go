@@ -93,7 +93,7 @@ func (c *cli) printResult(result run.Result) {
 	for _, name := range sortedKeys(result.Outputs) {
 		fmt.Fprintf(c.stdout, "%s = %s\n", name, view.Value(result.Outputs[name]))
 	}
-	sameTerminal := isTerminal(c.stdout) && isTerminal(c.stderr)
+	sameTerminal := isTTY(c.stdout) && isTTY(c.stderr)
 	if len(result.Outputs) == 0 && result.Output != "" && !sameTerminal {
 		fmt.Fprintln(c.stdout, result.Output)
 	}
@@ -105,7 +105,7 @@ func (c *cli) view(asJSON bool) (event.Sink, func()) {
 		return view.NewJSON(c.stdout), func() {}
 	}
 	stdout := c.stdout
-	if isTerminal(stdout) {
+	if isTTY(stdout) {
 		stdout = view.Clean(stdout)
 	}
 	if !isTerminal(c.stderr) {

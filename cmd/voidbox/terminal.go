@@ -11,12 +11,15 @@ import (
 const defaultWidth = 100
 
 // isTerminal tells whether w is a terminal that can move its cursor.
-func isTerminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool { return isTTY(w) && os.Getenv("TERM") != "dumb" }
+
+// isTTY tells whether a person reads w.
+func isTTY(w io.Writer) bool {
 	if out, ok := w.(*output); ok {
 		w = out.w
 	}
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // colour tells whether w should get colour (https://no-color.org).
