@@ -169,6 +169,9 @@ func (i *Instance) discard() error {
 		<-i.proc.exited
 	}
 	close(i.proc.released)
+	if i.conn != nil {
+		i.conn.Close() // or go-plugin dials a socket that is gone, to end a server that is
+	}
 	i.client.Kill()
 	return os.RemoveAll(i.dir)
 }
