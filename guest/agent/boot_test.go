@@ -161,6 +161,33 @@ func TestMachineWithoutConfigurationEnds(t *testing.T) {
 	}
 }
 
+func TestNetworkAndMounts(t *testing.T) {
+	config := newConfig()
+	config.Hostname = "box"
+	config.Network = boot.Network{
+		Interfaces: []boot.Interface{{MAC: "02:00:00:00:00:01", Addresses: []string{"10.0.2.15/24", "fec0::15/64"}, Gateways: []string{"10.0.2.2", "fec0::2"}, MTU: 1400}},
+		DNS:        []string{"10.0.2.3"},
+		Search:     []string{"example.org"},
+	}
+	config.Mounts = []boot.Mount{{Source: "scratch", Target: "/mnt/deep/scratch", FSType: "tmpfs", ReadOnly: true, Options: "size=1m,nosuid"}}
+	config.Dir = "/work/here"
+	v := startVM(t, config, options{args: []string{"-netdev", "user,id=n", "-device", "virtio-net-device,netdev=n,mac=02:00:00:00:00:01"}})
+	v.ready()
+	s := v.client(config.Token)
+	says(t, s, "", "cat /sys/class/net/eth0/mtu; cat /sys/class/net/eth0/carrier", "1400\n1")
+	says(t, s, "", "ip -4 addr show dev eth0 | grep -c 'inet 10.0.2.15/24'; ip route | grep -c 'default via 10.0.2.2 dev eth0'", "1\n1")
+	says(t, s, "", "ip -6 addr show dev eth0 | grep 'fec0::15/64' | grep -c tentative; ip -6 route | grep -c 'default via fec0::2'", "0\n1")
+	says(t, s, "", "cat /etc/resolv.conf", "nameserver 10.0.2.3\nsearch example.org")
+	says(t, s, "", "grep -c box /etc/hosts", "1")
+	says(t, s, "", "grep ' /mnt/deep/scratch ' /proc/mounts | grep -o 'tmpfs ro,nosuid'", "tmpfs ro,nosuid")
+	says(t, s, "", "pwd; touch x && echo mine", "/work/here\nmine")
+	conn, err := s.Dial(t.Context(), "tcp", "10.0.2.2:1")
+	if err == nil {
+		_ = conn.Close()
+		t.Error("the host's port 1 answered")
+	}
+}
+
 func TestDiskRoot(t *testing.T) {
 	disk := testvm.Disk(t)
 	for _, mode := range []boot.RootMode{boot.RootOverlay, boot.RootReadOnly, boot.RootReadWrite} {

@@ -232,6 +232,8 @@ func (c *running) kill() {
 	_ = c.runner.Table.Signal(c.child, syscall.SIGKILL)
 }
 
+// exit says how the command ended. The kernel counts what a child holds before its exec, which is the agent's own memory, so
+// MaxRSSBytes is never below that.
 func (c *running) exit() sandbox.Exit {
 	status, usage := c.child.Status()
 	exit := sandbox.Exit{

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,19 +29,29 @@ func SetHostname(name string) error {
 	return nil
 }
 
-// WriteHosts makes /etc/hosts where an image has none, so that localhost and the machine's own name resolve.
+// WriteHosts makes the machine's own name resolve, and localhost where the image has no /etc/hosts. A root that cannot be
+// written stays without.
 func WriteHosts(name string) error {
 	if name == "" {
 		name = DefaultHostname
 	}
 	const file = "/etc/hosts"
-	if _, err := os.Stat(file); err == nil {
-		return nil
+	hosts, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		hosts, err = []byte("127.0.0.1 localhost\n::1 localhost\n"), nil
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err != nil || slices.Contains(strings.Fields(string(hosts)), name) {
 		return err
 	}
-	return os.WriteFile(file, fmt.Appendf(nil, "127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n", name), 0o644)
+	hosts = fmt.Appendf(hosts, "127.0.1.1 %s\n", name)
+	err = os.MkdirAll(filepath.Dir(file), 0o755)
+	if err == nil {
+		err = os.WriteFile(file, hosts, 0o644)
+	}
+	if errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }
 
 // MakeHome makes the directories that commands start in, where the root can be written and lacks them.

@@ -23,7 +23,7 @@ import (
 func Machine(version string) error {
 	tune()
 	out := console.New(consoleFile())
-	starter := starter{version: version, log: out.Logger(), stages: announce.New(out.Line)}
+	starter := starter{version: version, log: out.Logger(), stages: announce.New(out.Line), signals: catch()}
 	if err := starter.run(); err != nil {
 		starter.stages.Fail(err)
 	}
@@ -49,6 +49,7 @@ type starter struct {
 	version  string
 	log      *slog.Logger
 	stages   *announce.Announcer
+	signals  <-chan os.Signal
 	config   *boot.Config
 	listener net.Listener
 }
@@ -148,6 +149,7 @@ func (s *starter) serve() error {
 		return err
 	}
 	server := newServer(s.config.Token, a, s.log, s.listener)
+	heed(s.signals, a, s.log)
 	s.stages.Ready(s.version)
 	err = server.wait()
 	a.Close()

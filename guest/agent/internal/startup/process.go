@@ -1,13 +1,11 @@
 package startup
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 
@@ -51,6 +49,7 @@ func Process(version string, args []string) error {
 }
 
 func process(version string, config *boot.Config, listen string, tree *cgroup.Tree) error {
+	signals := catch()
 	out := console.New(os.Stderr)
 	defer out.Close()
 	table := proc.NewTable()
@@ -69,22 +68,8 @@ func process(version string, config *boot.Config, listen string, tree *cgroup.Tr
 		return err
 	}
 	server := newServer(config.Token, a, out.Logger(), listener)
-	shutdownOnSignal(a)
+	heed(signals, a, out.Logger())
 	return server.wait()
-}
-
-// shutdownOnSignal ends the sandbox on SIGTERM or SIGINT. The signals stay caught to the end of the process, so that one
-// that comes late does not make a clean end look like another.
-func shutdownOnSignal(a *agent.Agent) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
-	go func() {
-		select {
-		case <-signals:
-			_, _ = a.Shutdown(context.Background(), 0)
-		case <-a.Ended():
-		}
-	}()
 }
 
 // ReadConfig reads a boot configuration from a file.
