@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +21,8 @@ func (c *cli) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what this machine can do, and how to mend what it cannot",
-		Long: "doctor looks at KVM, QEMU, the guest kernel, the cache and the plugins. It changes nothing. It exits with 3 when VMs\n" +
-			"cannot run on this machine.",
+		Long: "doctor looks at KVM, QEMU, the guest kernel, the guest agent, the cache and the plugins. It changes nothing. It exits with 3\n" +
+			"when VMs cannot run on this machine.",
 		Example: "  voidbox doctor\n" +
 			"  voidbox doctor --json | jq -r '.findings[] | select(.fix).fix'",
 		Args: noArguments,
@@ -46,6 +47,7 @@ func (c *cli) machine() doctor.Machine {
 		KVM:      func() error { return kvmhost.Local().Check() },
 		LookPath: exec.LookPath,
 		QEMU:     doctor.QEMUVersion,
+		Agent:    guestAgent,
 		CacheDir: cacheDir(),
 		FreeDisk: doctor.FreeDisk,
 		Plugins:  c.installedPlugins,
@@ -62,6 +64,17 @@ func (c *cli) machine() doctor.Machine {
 		return fmt.Sprintf("%s (%s), %s", kernel.Release, kernel.Origin, kernel.Path), err
 	}
 	return m
+}
+
+// guestAgent finds the program that runs in VMs, which is beside this one.
+func guestAgent() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(exe), image.AgentName)
+	_, err = os.Stat(path)
+	return path, err
 }
 
 func writable(dir string) error {

@@ -46,6 +46,7 @@ type Machine struct {
 	LookPath func(string) (string, error)
 	QEMU     func(ctx context.Context, path string) (version string, err error)
 	Kernel   func(ctx context.Context) (origin string, err error) // what a VM would boot, without fetching it
+	Agent    func() (path string, err error)                      // the guest agent, which goes into every VM
 	CacheDir string
 	Writable func(dir string) error
 	FreeDisk func(dir string) (uint64, error)
@@ -65,7 +66,7 @@ func Examine(ctx context.Context, m Machine) []Finding {
 	if kvm.Status == OK && qemu.Status == Fail {
 		qemu.Status = Warn // kvm does without
 	}
-	return append([]Finding{kvm, qemu, m.kernel(ctx), m.cache()}, m.plugins(ctx)...)
+	return append([]Finding{kvm, qemu, m.kernel(ctx), m.agent(), m.cache()}, m.plugins(ctx)...)
 }
 
 // Healthy tells whether VMs can run.
@@ -110,6 +111,14 @@ func (m Machine) kernel(ctx context.Context) Finding {
 		return Finding{"kernel", Warn, fmt.Sprintf("no guest kernel is cached yet (%v); the first run fetches Debian's cloud kernel", err), "make kernel"}
 	}
 	return Finding{Check: "kernel", Status: OK, Detail: origin}
+}
+
+func (m Machine) agent() Finding {
+	path, err := m.Agent()
+	if err != nil {
+		return Finding{"guest agent", Fail, fmt.Sprintf("VMs cannot boot without it: %v", err), "make build"}
+	}
+	return Finding{Check: "guest agent", Status: OK, Detail: path}
 }
 
 func (m Machine) cache() Finding {
