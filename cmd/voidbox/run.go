@@ -122,6 +122,14 @@ func (c *cli) view(asJSON bool) (event.Sink, func()) {
 // errInterrupted is the cause of a run that the user cancelled.
 var errInterrupted = errdef.New(context.Canceled, "interrupted")
 
+// say writes a line at any time, over the ^C that a terminal has echoed.
+func (c *cli) say(line string) {
+	if isTTY(c.stderr) {
+		line = "\r" + line
+	}
+	fmt.Fprintln(c.log, line)
+}
+
 // expectWrecks hushes the warnings of plugins that do not end in peace: the user asked for it.
 func (c *cli) expectWrecks() {
 	if !c.verbose {
@@ -140,12 +148,12 @@ func (c *cli) interrupts(ctx context.Context) (soft, hard context.Context, stop 
 	wg.Go(func() {
 		for _, answer := range []func(){
 			func() {
-				fmt.Fprintln(c.log, "■ cancelling and cleaning up; Ctrl-C again kills at once")
+				c.say("■ stopping and cleaning up; Ctrl-C again kills at once")
 				cancelled(errInterrupted)
 			},
 			func() {
 				c.expectWrecks()
-				fmt.Fprintln(c.log, "■ killing")
+				c.say("■ killing")
 				killed(errInterrupted)
 			},
 		} {
