@@ -18,6 +18,7 @@ const (
 	ReasonTimeout       = "plugin_timeout"
 	ReasonDescribe      = "plugin_describe"
 	ReasonPeer          = "plugin_peer"
+	ReasonMessage       = "plugin_message"
 )
 
 // ExitError says that a plugin's process ended when nobody had asked it to.

@@ -8,9 +8,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/voidbox-run/voidbox/sdk"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
-// gRPC tells a caller that the connection is gone. The functions here replace that by why: the plugin's exit status and what
+// gRPC tells a caller that the connection is gone, or that a message is too long, and not whose. The functions here replace that by why: the plugin's exit status and what
 // it said last. Typed clients hand an *ExitError through, since it is no status.
 
 func (i *Instance) explainUnary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -56,6 +59,10 @@ const exitLimit = 5 * time.Second
 // explain returns the death of the process if that is what stands behind err. A plugin that still answers has sent the error
 // itself; one that does not is dead, or about to be.
 func (i *Instance) explain(ctx context.Context, err error) error {
+	if st := status.Convert(err); st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), "received message larger than max") {
+		return errdef.New(errdef.ErrExhausted, "a message between voidbox and plugin %s is longer than the %d MiB that are allowed", i.name, sdk.MaxMessageBytes>>20).
+			WithReason(ReasonMessage).WithRemedy("nothing that voidbox asks for is so long: the plugin is broken, or not the one you meant")
+	}
 	if status.Code(err) != codes.Unavailable || i.isClosing() || i.Ping(ctx) == nil {
 		return err
 	}

@@ -207,7 +207,9 @@ func TestMessageOf100MiB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := inst.LLM().Describe(t.Context()); !errors.Is(err, errdef.ErrExhausted) {
+	_, err = inst.LLM().Describe(t.Context())
+	wantErr(t, err, ReasonMessage, "a message between voidbox and plugin llm-bloated is longer than the 32 MiB that are allowed")
+	if !errors.Is(err, errdef.ErrExhausted) {
 		t.Errorf("error %v", err)
 	}
 	if err := inst.Ping(t.Context()); err != nil {

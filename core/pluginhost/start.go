@@ -225,5 +225,5 @@ func (i *Instance) timeout(what string) error {
 	if lines := i.proc.filter.lastLines(); len(lines) > 0 {
 		return err.WithRemedy("the last thing it said: %s", lines[len(lines)-1])
 	}
-	return err
+	return err.WithRemedy("run it again with --verbose, which shows what plugins log; on a machine that is very busy, try again")
 }
