@@ -29,7 +29,8 @@ var kernelFilesystems = []filesystem{
 	{"sysfs", "/sys", "sysfs", hardened, ""},
 	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=0755"},
 	{"tmpfs", "/run", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=0755"},
-	{"cgroup2", CgroupRoot, "cgroup2", hardened, ""},
+	// Kernels since 6.0 can make changes of the tree quick, at a price for fork that is nothing beside a stalled boot.
+	{"cgroup2", CgroupRoot, "cgroup2", hardened, "favordynmods"},
 }
 
 // workFilesystems are those that commands need.
@@ -43,6 +44,10 @@ func MountKernel(root string) error {
 	var errs []error
 	for _, f := range kernelFilesystems {
 		err := f.mount(root)
+		if f.fstype == "cgroup2" && errors.Is(err, unix.EINVAL) {
+			f.data = ""
+			err = f.mount(root)
+		}
 		if f.fstype == "cgroup2" && errors.Is(err, unix.ENODEV) {
 			continue // a kernel without cgroups still makes a sandbox
 		}

@@ -19,11 +19,7 @@ import (
 
 // Configure brings the loopback up, then every interface of n. Resolvers are written to /etc/resolv.conf below root.
 func Configure(n boot.Network, root string) error {
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
+	if err := loopback(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
 	if len(n.Interfaces) == 0 && len(n.DNS) == 0 {
@@ -39,6 +35,25 @@ func Configure(n boot.Network, root string) error {
 		}
 	}
 	return writeResolvers(n, root)
+}
+
+// loopback brings lo up, which gives it its addresses. Most machines have nothing else, and under emulation the first use of
+// netlink costs thirty milliseconds that two ioctls do not.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, lo); err != nil {
+		return err
+	}
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 func configure(i boot.Interface, links []netlink.Link) error {
