@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/sdk"
 	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
 // pluginHost returns a host for the installed plugins, without a configuration that pins any.
@@ -74,12 +76,21 @@ func lockPath(path string) string {
 	return filepath.Join(filepath.Dir(path), config.LockFileName)
 }
 
-// describe fits a host to what config asks for.
-func describe(host *pluginhost.Host) func(context.Context, base.Kind, string) (base.Description, error) {
+// describe fits a host to what config asks for, and notes when a plugin was there but refused.
+func (c *cli) describe(host *pluginhost.Host) func(context.Context, base.Kind, string) (base.Description, error) {
 	return func(ctx context.Context, kind base.Kind, name string) (base.Description, error) {
 		found, err := host.Describe(ctx, kind, name)
+		if err != nil && !absent(err) {
+			c.refused.Store(true)
+		}
 		return found.Description, err
 	}
+}
+
+// absent tells whether a plugin is not installed.
+func absent(err error) bool {
+	var e *errdef.Error
+	return errors.As(err, &e) && e.Reason == pluginhost.ReasonNotFound
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -49,7 +49,7 @@ func (c *cli) load(ctx context.Context, path string, in *inputs, forRun bool) (*
 	if diags.HasErrors() {
 		return nil, c.showDiagnostics(diags)
 	}
-	opt.Describe = describe(host)
+	opt.Describe = c.describe(host)
 	p, _, diags := config.Load(ctx, path, opt)
 	if diags.HasErrors() {
 		host.Close(ctx)
@@ -66,11 +66,14 @@ func (c *cli) showDiagnostics(diags config.Diagnostics) error {
 	if err := diags.WriteText(c.stderr, c.width(), c.colour(c.stderr)); err != nil {
 		return failWith(exitUsage, err)
 	}
-	return failShown(blame(diags))
+	return failShown(c.blame(diags))
 }
 
-// blame tells whether a file is wrong or this machine: a file whose only fault is a plugin that cannot be used here may be right.
-func blame(diags config.Diagnostics) int {
+// blame tells whether a file is wrong or this machine: a file whose only fault is a plugin that is not installed here may be right.
+func (c *cli) blame(diags config.Diagnostics) int {
+	if c.refused.Load() {
+		return exitUsage
+	}
 	for _, d := range diags {
 		if d.Severity == "error" && d.Summary != "Plugin not usable" {
 			return exitUsage

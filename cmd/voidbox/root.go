@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,7 @@ type cli struct {
 	log            *logWriter // standard error for what may be said at any time
 	level          slog.LevelVar
 	verbose        bool
+	refused        atomic.Bool // a plugin was there but not accepted
 }
 
 // execute runs one command line and returns its exit code.

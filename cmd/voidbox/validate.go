@@ -16,7 +16,7 @@ func (c *cli) validateCommand() *cobra.Command {
 		Use:   "validate FILE|DIR",
 		Short: "Check a file; nothing is started",
 		Long: "validate checks a file, or a directory of files, and the blocks of the plugins that it names. Secrets need not be set.\n" +
-			"It exits with 2 when it finds an error, with 3 when all that is wrong is a plugin that cannot be used on this machine.",
+			"It exits with 2 when it finds an error, with 3 when all that is wrong is a plugin that is not installed.",
 		Example: "  voidbox validate agent.hcl\n" +
 			"  voidbox validate --var backend=mock agent.hcl\n" +
 			"  voidbox validate --json . | jq -r '.diagnostics[].summary'",
@@ -33,7 +33,7 @@ func (c *cli) validateCommand() *cobra.Command {
 			}
 			if host != nil {
 				defer host.Close(cmd.Context())
-				opt.Describe = describe(host)
+				opt.Describe = c.describe(host)
 				_, _, diags = config.Load(cmd.Context(), args[0], opt)
 			}
 			if asJSON {
@@ -63,7 +63,7 @@ func (c *cli) diagnosticsJSON(diags config.Diagnostics) error {
 		return err
 	}
 	if diags.HasErrors() {
-		return failShown(blame(diags))
+		return failShown(c.blame(diags))
 	}
 	return nil
 }
