@@ -23,6 +23,8 @@ type File struct {
 	path string
 	flag int
 
+	quota *Quota
+
 	mu     sync.Mutex
 	offset int64
 	closed bool
@@ -30,14 +32,18 @@ type File struct {
 
 // Open opens a file as open(2) does, with the flags of package os. A directory opens for reading, and reads fail.
 func (f *FS) Open(u User, p string, flag int, perm fs.FileMode) (*File, error) {
+	if err := u.Quota.take(); err != nil {
+		return nil, pathError("open", p, err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, err := f.open(u, p, flag, perm)
 	if err != nil {
+		u.Quota.giveBack()
 		return nil, pathError("open", p, err)
 	}
 	n.open++
-	return &File{fs: f, node: n, path: p, flag: flag}, nil
+	return &File{fs: f, node: n, path: p, flag: flag, quota: u.Quota}, nil
 }
 
 func (f *FS) open(u User, p string, flag int, perm fs.FileMode) (*node, error) {
@@ -130,6 +136,8 @@ func (o *File) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
+// Write writes at the offset, or at the end when the file was opened for appending. What the quota has no room for is left out,
+// and the error is EFBIG.
 func (o *File) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -146,17 +154,27 @@ func (o *File) Write(b []byte) (int, error) {
 	if o.flag&os.O_APPEND != 0 {
 		o.offset = int64(len(o.node.data))
 	}
+	var tooBig error
+	if room := max(o.quota.reach()-o.offset, 0); int64(len(b)) > room {
+		b, tooBig = b[:room], pathError("write", o.path, syscall.EFBIG)
+	}
+	if len(b) == 0 {
+		return 0, tooBig
+	}
 	if err := o.fs.grow(o.node, o.offset+int64(len(b))); err != nil {
 		return 0, pathError("write", o.path, err)
 	}
 	n := copy(o.node.data[o.offset:], b)
 	o.offset += int64(n)
 	o.node.modified = time.Now()
-	return n, nil
+	return n, tooBig
 }
 
 // Truncate sets the size.
 func (o *File) Truncate(size int64) error {
+	if size > o.quota.reach() {
+		return pathError("truncate", o.path, syscall.EFBIG)
+	}
 	o.fs.mu.Lock()
 	defer o.fs.mu.Unlock()
 	if size < int64(len(o.node.data)) {
@@ -189,6 +207,7 @@ func (o *File) Close() error {
 		return fs.ErrClosed
 	}
 	o.closed = true
+	o.quota.giveBack()
 	o.fs.mu.Lock()
 	defer o.fs.mu.Unlock()
 	o.node.open--

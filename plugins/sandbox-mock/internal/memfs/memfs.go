@@ -26,6 +26,7 @@ type Limits struct {
 type User struct {
 	UID, GID uint32
 	Root     bool
+	Quota    *Quota // nil bounds nothing
 }
 
 // Info describes a node.

@@ -34,6 +34,10 @@ func (f *FS) Access(u User, p string, want fs.FileMode) error {
 
 // ReadDir lists a directory in name order.
 func (f *FS) ReadDir(u User, p string) ([]Info, error) {
+	if err := u.Quota.take(); err != nil {
+		return nil, pathError("open", p, err)
+	}
+	defer u.Quota.giveBack()
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	at, err := f.existing(u, p, true)
@@ -261,31 +265,49 @@ func contains(n, dir *node) bool {
 // Chmod sets permission bits.
 func (f *FS) Chmod(u User, p string, mode fs.FileMode) error {
 	const bits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
-	return f.change("chmod", u, p, func(n *node) { n.mode = n.mode&^bits | mode&bits })
+	return f.change("chmod", u, p, true, func(n *node) error {
+		if !n.belongsTo(u) {
+			return syscall.EPERM
+		}
+		n.mode = n.mode&^bits | mode&bits
+		return nil
+	})
 }
 
-// Chown sets the owner. Only root may.
-func (f *FS) Chown(u User, p string, uid, gid uint32) error {
-	if !u.Root {
-		return pathError("chown", p, syscall.EPERM)
-	}
-	return f.change("chown", u, p, func(n *node) { n.uid, n.gid = uid, gid })
+// Chown sets the owner, of a link itself unless follow is set. Only root gives files away; others may hand their own files to
+// their own group.
+func (f *FS) Chown(u User, p string, uid, gid uint32, follow bool) error {
+	return f.change("chown", u, p, follow, func(n *node) error {
+		if !u.Root && (n.uid != u.UID || uid != n.uid || gid != n.gid && gid != u.GID) {
+			return syscall.EPERM
+		}
+		n.uid, n.gid = uid, gid
+		if !n.mode.IsDir() {
+			n.mode &^= fs.ModeSetuid | fs.ModeSetgid
+		}
+		return nil
+	})
 }
 
-// Chtimes sets the time of modification.
-func (f *FS) Chtimes(u User, p string, t time.Time) error {
-	return f.change("utimes", u, p, func(n *node) { n.modified = t })
+// Touch sets the time of modification to now, which whoever may write a file may.
+func (f *FS) Touch(u User, p string) error {
+	return f.change("utimes", u, p, true, func(n *node) error {
+		if !n.belongsTo(u) && !n.allows(u, 2) {
+			return syscall.EACCES
+		}
+		n.modified = time.Now()
+		return nil
+	})
 }
 
-func (f *FS) change(op string, u User, p string, apply func(*node)) error {
+func (n *node) belongsTo(u User) bool { return u.Root || n.uid == u.UID }
+
+func (f *FS) change(op string, u User, p string, follow bool, apply func(*node) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, err := f.existing(u, p, true)
-	if err == nil && !u.Root && at.node.uid != u.UID {
-		err = syscall.EPERM
-	}
+	at, err := f.existing(u, p, follow)
 	if err == nil {
-		apply(at.node)
+		err = apply(at.node)
 	}
 	return pathError(op, p, err)
 }

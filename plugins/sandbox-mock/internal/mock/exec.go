@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/accounts"
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/programs"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/shell"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -25,12 +28,6 @@ func (s *Sandbox) Exec(ctx context.Context, cmd sandbox.Command, stdio sandbox.I
 	if err := cmd.Check(); err != nil {
 		return sandbox.Exit{}, err
 	}
-	switch {
-	case cmd.User != "":
-		return sandbox.Exit{}, unsupported("users")
-	case cmd.Limits != sandbox.Limits{}:
-		return sandbox.Exit{}, unsupported("limits")
-	}
 	if err := s.enter(); err != nil {
 		return sandbox.Exit{}, err
 	}
@@ -43,19 +40,24 @@ func (s *Sandbox) Exec(ctx context.Context, cmd sandbox.Command, stdio sandbox.I
 
 // run runs a command to its end.
 func (s *Sandbox) run(ctx context.Context, cmd sandbox.Command, stdio sandbox.IO) (sandbox.Exit, error) {
-	dir, err := s.enterDir(cmd.Dir)
+	account, err := s.account(cmd.User)
 	if err != nil {
 		return sandbox.Exit{}, err
 	}
-	process, err := s.machine.Start(s.ctx, 1, cmd.Args)
+	dir, err := s.enterDir(account.User(), cmd.Dir)
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
+	limits := limitsOf(cmd.Limits)
+	process, err := s.machine.Start(s.ctx, shell.Origin{Parent: 1, UID: account.UID, Limits: limits}, cmd.Args)
 	if err != nil {
 		return sandbox.Exit{}, errdef.New(errdef.ErrExhausted, "%w", err)
 	}
 	defer s.machine.Finish(process)
 	r := &running{sandbox: s, process: process, stdio: stdio}
 	r.proc = &programs.Proc{
-		Ctx: process.Ctx, PID: process.PID, Args: cmd.Args, Env: s.environment(cmd), Dir: dir,
-		FS: s.machine.FS, User: user, Sys: s.machine,
+		Ctx: process.Ctx, PID: process.PID, Args: cmd.Args, Env: s.environment(account, cmd), Dir: dir,
+		FS: s.machine.FS, User: process.As(account.User(), limits), Limits: limits, Sys: s.machine,
 	}
 	// The group outlives ctx only as background jobs of a command that ended by itself.
 	defer context.AfterFunc(ctx, func() { r.fail(context.Cause(ctx)) })()
@@ -66,8 +68,26 @@ func (s *Sandbox) run(ctx context.Context, cmd sandbox.Command, stdio sandbox.IO
 	return r.run(ctx, cmd)
 }
 
-func (s *Sandbox) environment(cmd sandbox.Command) map[string]string {
-	env := maps.Clone(s.env)
+// Bounds on a command that names none, as on a usual system.
+const (
+	defaultOpenFiles = 1024
+	defaultProcesses = 512
+)
+
+func limitsOf(l sandbox.Limits) programs.Limits {
+	return programs.Limits{
+		MemoryBytes: l.MemoryBytes, FileBytes: l.FileSizeBytes, CPUTime: l.CPUTime,
+		OpenFiles: cmp.Or(l.OpenFiles, defaultOpenFiles), Processes: cmp.Or(l.Processes, defaultProcesses),
+	}
+}
+
+// environment merges what the account gives, then the sandbox's, then the command's own.
+func (s *Sandbox) environment(account accounts.Account, cmd sandbox.Command) map[string]string {
+	env := map[string]string{
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
+		"HOME": account.Home, "USER": account.Name, "LOGNAME": account.Name,
+	}
+	maps.Copy(env, s.spec.Env)
 	if cmd.Pty != nil {
 		env["TERM"] = "xterm-256color"
 		if cmd.Pty.Term != "" {
@@ -78,7 +98,7 @@ func (s *Sandbox) environment(cmd sandbox.Command) map[string]string {
 	return env
 }
 
-func (s *Sandbox) enterDir(dir string) (string, error) {
+func (s *Sandbox) enterDir(user memfs.User, dir string) (string, error) {
 	if dir == "" {
 		dir = workingDir
 	}

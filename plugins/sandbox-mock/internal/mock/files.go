@@ -9,6 +9,7 @@ import (
 	"path"
 	"syscall"
 
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/accounts"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -24,7 +25,7 @@ func kindOf(err error) error {
 		{errdef.ErrPermission, []error{syscall.EACCES, syscall.EPERM}},
 		{errdef.ErrExists, []error{syscall.EEXIST}},
 		{errdef.ErrState, []error{syscall.ENOTEMPTY, syscall.EBUSY}},
-		{errdef.ErrExhausted, []error{syscall.ENOSPC, syscall.EAGAIN}},
+		{errdef.ErrExhausted, []error{syscall.ENOSPC, syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE}},
 		{errdef.ErrInvalid, []error{
 			syscall.ENOTDIR, syscall.EISDIR, syscall.EINVAL, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.ENOEXEC, syscall.ENXIO,
 		}},
@@ -59,7 +60,7 @@ func (s *Sandbox) begin(ctx context.Context, paths ...string) error {
 	return s.enter()
 }
 
-// Files are handled as root and belong to the user, as the guest agent does it.
+// Files are handled as root and belong to the ordinary user or to whom the call names, as the guest agent does it.
 
 // ReadFile implements sandbox.Sandbox.
 func (s *Sandbox) ReadFile(ctx context.Context, name string, r sandbox.Range) (io.ReadCloser, error) {
@@ -93,19 +94,20 @@ func (s *Sandbox) ReadFile(ctx context.Context, name string, r sandbox.Range) (i
 
 // WriteFile implements sandbox.Sandbox.
 func (s *Sandbox) WriteFile(ctx context.Context, name string, opt sandbox.WriteOptions, content io.Reader) (int64, error) {
-	if opt.User != "" {
-		return 0, unsupported("users")
-	}
 	if err := s.begin(ctx, name); err != nil {
 		return 0, err
 	}
 	defer s.running.Done()
+	owner, err := s.account(opt.User)
+	if err != nil {
+		return 0, err
+	}
 	if opt.Parents {
-		if err := s.machine.FS.MkdirAll(rootForUser, path.Dir(name), 0o755); err != nil {
+		if err := s.machine.FS.MkdirAll(asRoot(owner), path.Dir(name), 0o755); err != nil {
 			return 0, convert(err)
 		}
 	}
-	r, err := s.machine.FS.Replacement(user)
+	r, err := s.machine.FS.Replacement(owner.User())
 	if err != nil {
 		return 0, convert(err)
 	}
@@ -120,8 +122,19 @@ func (s *Sandbox) WriteFile(ctx context.Context, name string, opt sandbox.WriteO
 	return n, convert(r.Commit(root, name, opt.Mode))
 }
 
-// rootForUser passes every check; what it makes belongs to the user.
-var rootForUser = memfs.User{UID: userID, GID: userID, Root: true}
+// account finds the user that a call names.
+func (s *Sandbox) account(spec string) (accounts.Account, error) {
+	account, err := accounts.Read(s.machine.FS).Lookup(spec, ordinary)
+	if err != nil {
+		return account, errdef.New(errdef.ErrInvalid, "%w", err)
+	}
+	return account, nil
+}
+
+// asRoot passes every check; what it makes belongs to the account.
+func asRoot(account accounts.Account) memfs.User {
+	return memfs.User{UID: account.UID, GID: account.GID, Root: true}
+}
 
 // readerOf stops reading when ctx ends.
 func readerOf(ctx context.Context, r io.Reader) io.Reader {
@@ -172,23 +185,24 @@ func (s *Sandbox) ListDir(ctx context.Context, name string) ([]sandbox.FileInfo,
 
 // MakeDir implements sandbox.Sandbox.
 func (s *Sandbox) MakeDir(ctx context.Context, name string, opt sandbox.MakeDirOptions) error {
-	if opt.User != "" {
-		return unsupported("users")
-	}
 	if err := s.begin(ctx, name); err != nil {
 		return err
 	}
 	defer s.running.Done()
+	owner, err := s.account(opt.User)
+	if err != nil {
+		return err
+	}
 	mode := opt.Mode
 	if mode == 0 {
 		mode = 0o755
 	}
 	if opt.Parents {
-		if err := s.machine.FS.MkdirAll(rootForUser, path.Dir(path.Clean(name)), 0o755); err != nil {
+		if err := s.machine.FS.MkdirAll(asRoot(owner), path.Dir(path.Clean(name)), 0o755); err != nil {
 			return convert(err)
 		}
 	}
-	err := s.machine.FS.Mkdir(rootForUser, name, mode&fs.ModePerm)
+	err = s.machine.FS.Mkdir(asRoot(owner), name, mode&fs.ModePerm)
 	if errors.Is(err, syscall.EEXIST) && opt.Parents {
 		if info, statErr := s.machine.FS.Stat(root, name, true); statErr == nil && info.Mode.IsDir() {
 			return nil

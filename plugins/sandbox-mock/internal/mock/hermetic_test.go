@@ -102,7 +102,7 @@ func TestNoHostEnvironment(t *testing.T) {
 			t.Errorf("%s: found the host's environment: %q", script, out)
 		}
 	}
-	if out := sh(t, s, "env -i sh -c 'echo $HOME $UID; cd; pwd'"); out != home+" 1000\n"+home+"\n" {
+	if out := sh(t, s, "env -i sh -c 'echo $HOME $UID; cd; pwd'"); out != ordinary.Home+" 1000\n"+ordinary.Home+"\n" {
 		t.Errorf("an empty environment is filled with %q", out)
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"maps"
 	"net"
 	"path"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/accounts"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/programs"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/shell"
@@ -21,9 +21,6 @@ import (
 const (
 	// Version of the plugin.
 	Version    = "1.0.0"
-	userName   = "agent"
-	userID     = 1000
-	home       = "/home/agent"
 	workingDir = "/workspace"
 
 	defaultMemory = 512 << 20
@@ -35,14 +32,14 @@ const (
 
 var (
 	root = memfs.User{Root: true}
-	user = memfs.User{UID: userID, GID: userID}
+	// ordinary is the user that commands run as unless told otherwise.
+	ordinary = accounts.Account{Name: "agent", UID: 1000, GID: 1000, Home: "/home/agent"}
 )
 
 // Sandbox is one machine in memory. It implements sandbox.Sandbox.
 type Sandbox struct {
 	spec    sandbox.Spec
 	machine *shell.Machine
-	env     map[string]string
 	main    *mainProcess // nil when there is none
 
 	ctx  context.Context // of everything that runs
@@ -63,14 +60,10 @@ func newSandbox(spec sandbox.Spec, responses []response) (*Sandbox, error) {
 	}
 	// Files are what fills the memory of this machine.
 	limits := memfs.Limits{Bytes: int64(min(max(spec.MemoryBytes, minMemory), maxMemory)), Nodes: maxNodes}
-	s := &Sandbox{spec: spec, env: map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home, "USER": userName, "LOGNAME": userName,
-		"SHELL": "/bin/sh", "LANG": "C.UTF-8",
-	}}
-	maps.Copy(s.env, spec.Env)
-	s.machine = shell.NewMachine(memfs.New(limits), user, programs.Machine{
+	s := &Sandbox{spec: spec}
+	s.machine = shell.NewMachine(memfs.New(limits), programs.Machine{
 		Hostname: spec.Hostname, Kernel: "6.1.0-voidbox-mock", Version: "#1 voidbox mock sandbox (no kernel)", Arch: "x86_64",
-		User: userName, Home: home, UID: userID, GID: userID, CPUs: spec.CPUs, MemoryBytes: spec.MemoryBytes, Boot: time.Now(),
+		CPUs: spec.CPUs, MemoryBytes: spec.MemoryBytes, Boot: time.Now(),
 	})
 	s.machine.Intercept = newResponder(responses).intercept
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
@@ -100,9 +93,9 @@ func (s *Sandbox) furnish() error {
 		try(f.MkdirAll(root, dir, 0o777))
 		try(f.Chmod(root, dir, 0o777|fs.ModeSticky))
 	}
-	for _, dir := range []string{home, workingDir} {
+	for _, dir := range []string{ordinary.Home, workingDir} {
 		try(f.MkdirAll(root, dir, 0o755))
-		try(f.Chown(root, dir, userID, userID))
+		try(f.Chown(root, dir, ordinary.UID, ordinary.GID, true))
 	}
 	for _, name := range shell.Names() {
 		try(f.WriteFile(root, "/bin/"+name, shell.ProgramFile(name), 0o755))
@@ -122,7 +115,7 @@ func (s *Sandbox) furnish() error {
 		try(f.WriteFile(root, name, []byte(content), 0o644))
 	}
 	for _, seed := range s.spec.Files {
-		try(f.MkdirAll(rootForUser, path.Dir(seed.Path), 0o755))
+		try(f.MkdirAll(asRoot(ordinary), path.Dir(seed.Path), 0o755))
 		try(s.writeWhole(seed))
 	}
 	if failed != nil {
@@ -132,7 +125,7 @@ func (s *Sandbox) furnish() error {
 }
 
 func (s *Sandbox) writeWhole(seed sandbox.SeedFile) error {
-	r, err := s.machine.FS.Replacement(user)
+	r, err := s.machine.FS.Replacement(ordinary.User())
 	if err != nil {
 		return err
 	}
@@ -163,8 +156,9 @@ func (s *Sandbox) Info(context.Context) (sandbox.Info, error) {
 	m := s.machine.Facts
 	info := sandbox.Info{
 		Hostname: m.Hostname, Kernel: m.Kernel, Architecture: m.Arch, CPUs: m.CPUs, MemoryBytes: m.MemoryBytes,
-		Uptime: time.Since(m.Boot), AgentVersion: "sandbox-mock " + Version, User: userName, Home: home, WorkingDir: workingDir,
-		Mounts: []sandbox.Mount{{Source: "memory", Target: "/", Type: "memfs"}},
+		Uptime: time.Since(m.Boot), AgentVersion: "sandbox-mock " + Version, User: ordinary.Name, Home: ordinary.Home, WorkingDir: workingDir,
+		Capabilities: []string{sandbox.CapUsers, sandbox.CapExactLimits},
+		Mounts:       []sandbox.Mount{{Source: "memory", Target: "/", Type: "memfs"}},
 	}
 	if s.main != nil {
 		info.Main = s.main.state()

@@ -18,7 +18,7 @@ func cat(p *Proc) int {
 			_, err := io.Copy(p.out(), r)
 			return err
 		}
-		return scan(r, func(line string) bool {
+		return p.scan(r, func(line string) bool {
 			n++
 			p.printf("%6d\t%s\n", n, line)
 			return true

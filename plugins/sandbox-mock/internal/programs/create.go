@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 )
@@ -39,7 +38,7 @@ func touch(p *Proc) int {
 	}
 	status := 0
 	for _, name := range o.rest {
-		err := p.FS.Chtimes(p.User, p.abs(name), time.Now())
+		err := p.FS.Touch(p.User, p.abs(name))
 		if err != nil && !o.has("c") {
 			var f *memfs.File
 			if f, err = p.create(name, true); err == nil {

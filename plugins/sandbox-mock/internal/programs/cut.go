@@ -62,7 +62,7 @@ func cut(p *Proc) int {
 	}
 	w := p.lines()
 	status := p.eachInput(o.rest, func(_ string, r io.Reader) error {
-		return scan(r, func(line string) bool {
+		return p.scan(r, func(line string) bool {
 			if !byChar && !strings.Contains(line, delimiter) {
 				if !o.has("s") {
 					w.WriteString(line + "\n")

@@ -100,6 +100,7 @@ func sleep(p *Proc) int {
 	}
 	timer := time.NewTimer(total)
 	defer timer.Stop()
+	defer p.Sys.Wait(p)()
 	select {
 	case <-timer.C:
 	case <-p.Ctx.Done():

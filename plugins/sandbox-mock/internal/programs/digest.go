@@ -15,7 +15,7 @@ func base64Program(p *Proc) int {
 		return 1
 	}
 	return p.eachInput(o.rest, func(_ string, r io.Reader) error {
-		b, err := io.ReadAll(r)
+		b, err := p.readAll(r)
 		if err != nil {
 			return err
 		}

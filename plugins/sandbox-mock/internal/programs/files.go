@@ -3,7 +3,6 @@ package programs
 import (
 	"io/fs"
 	"path"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,16 +36,6 @@ func unixMode(m fs.FileMode) string {
 		text[9] = 't'
 	}
 	return string(text)
-}
-
-func owner(p *Proc, id uint32) string {
-	switch id {
-	case 0:
-		return "root"
-	case p.User.UID:
-		return p.Sys.Machine().User
-	}
-	return strconv.Itoa(int(id))
 }
 
 // join joins a name below a directory as the user wrote it.

@@ -98,12 +98,7 @@ func (s *search) path(name string) {
 			}
 		}
 	}
-	f, err := s.p.open(name)
-	if err == nil {
-		err = s.file(name, f)
-		f.Close()
-	}
-	if err != nil {
+	if err := s.p.useInput(name, s.file); err != nil {
 		s.complain(err, name)
 	}
 }
@@ -136,7 +131,7 @@ func (s *search) file(name string, r io.Reader) error {
 		}
 		s.p.print(lead + line + "\n")
 	}
-	err := scan(r, func(line string) bool {
+	err := s.p.scan(r, func(line string) bool {
 		n++
 		if s.re.MatchString(line) == s.o.has("v") {
 			switch {

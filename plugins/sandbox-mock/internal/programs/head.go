@@ -19,7 +19,7 @@ func head(p *Proc) int {
 		if count <= 0 {
 			return nil
 		}
-		return scan(r, func(line string) bool {
+		return p.scan(r, func(line string) bool {
 			w.WriteString(line + "\n")
 			count--
 			return count > 0
@@ -30,14 +30,14 @@ func head(p *Proc) int {
 func tail(p *Proc) int {
 	return ends(p, func(w *bufio.Writer, r io.Reader, count int64, bytes bool) error {
 		if bytes {
-			b, err := io.ReadAll(r)
+			b, err := p.readAll(r)
 			w.Write(b[max(0, int64(len(b))-count):])
 			return err
 		}
 		var lines []string
 		fromStart := count < 0
 		skip := -count - 1
-		err := scan(r, func(line string) bool {
+		err := p.scan(r, func(line string) bool {
 			if fromStart {
 				if skip--; skip < 0 {
 					w.WriteString(line + "\n")

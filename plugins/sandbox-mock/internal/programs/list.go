@@ -121,7 +121,7 @@ func (p *Proc) listEntries(entries []memfs.Info, o *options) {
 		if o.has("h") {
 			size = human(e.Size)
 		}
-		uid, gid := owner(p, e.UID), owner(p, e.GID)
+		uid, gid := p.userName(e.UID), p.users().GroupName(e.GID)
 		if o.has("n") {
 			uid, gid = strconv.Itoa(int(e.UID)), strconv.Itoa(int(e.GID))
 		}
@@ -151,8 +151,8 @@ func stat(p *Proc) int {
 		}
 		p.print(strings.NewReplacer(
 			"%n", name, "%N", "'"+name+"'", "%s", strconv.FormatInt(info.Size, 10), "%a", strconv.FormatUint(uint64(info.Mode.Perm()), 8),
-			"%A", unixMode(info.Mode), "%u", strconv.Itoa(int(info.UID)), "%g", strconv.Itoa(int(info.GID)), "%U", owner(p, info.UID),
-			"%G", owner(p, info.GID), "%F", kind, "%Y", strconv.FormatInt(info.ModTime.Unix(), 10), "%y", info.ModTime.UTC().Format(time.DateTime),
+			"%A", unixMode(info.Mode), "%u", strconv.Itoa(int(info.UID)), "%g", strconv.Itoa(int(info.GID)), "%U", p.userName(info.UID),
+			"%G", p.users().GroupName(info.GID), "%F", kind, "%Y", strconv.FormatInt(info.ModTime.Unix(), 10), "%y", info.ModTime.UTC().Format(time.DateTime),
 			"%i", strconv.FormatUint(info.Inode, 10), "%h", strconv.Itoa(info.Links), "%%", "%",
 		).Replace(format) + "\n")
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/accounts"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 )
 
@@ -22,8 +23,10 @@ type System interface {
 	Run(p *Proc, args []string, env map[string]string) int
 	// Look finds a program in the PATH of p.
 	Look(p *Proc, name string) (string, error)
-	// Kill sends a signal by its number; 0 only asks whether the process lives.
-	Kill(pid, signal int) error
+	// Kill sends a signal by its number; 0 only asks whether the process lives. Only root reaches processes of others.
+	Kill(p *Proc, pid, signal int) error
+	// Wait says that p waits for something, which is no time of a processor, until the returned function is called.
+	Wait(p *Proc) (resume func())
 	Processes() []Process
 	Machine() Machine
 	// Terminal tells whether a file descriptor of p is a terminal.
@@ -33,6 +36,7 @@ type System interface {
 // Process is a line of ps.
 type Process struct {
 	PID, PPID int
+	UID       uint32
 	Args      []string
 	Start     time.Time
 }
@@ -40,8 +44,6 @@ type Process struct {
 // Machine is what uname and its like tell.
 type Machine struct {
 	Hostname, Kernel, Version, Arch string
-	User, Home                      string
-	UID, GID                        uint32
 	CPUs                            int
 	MemoryBytes                     uint64
 	Boot                            time.Time
@@ -59,7 +61,10 @@ type Proc struct {
 	Stderr io.Writer
 	FS     *memfs.FS
 	User   memfs.User
+	Limits Limits
 	Sys    System
+
+	table *accounts.Table // see users
 }
 
 // brokenPipe is the status of a program that nobody listens to: 128 + SIGPIPE.
@@ -89,17 +94,36 @@ func (p *Proc) check() {
 	}
 }
 
+// tooBig ends the process as SIGXFSZ does when err says that a file would grow beyond the limit.
+func (p *Proc) tooBig(err error) {
+	if errors.Is(err, syscall.EFBIG) {
+		_ = p.Sys.Kill(p, p.PID, int(syscall.SIGXFSZ)) // one may always kill oneself
+		panic(end(128 + int(syscall.SIGXFSZ)))
+	}
+}
+
 type stdout struct{ p *Proc }
+
+// write writes. A pipe makes one wait, a file does not.
+func (w stdout) write(b []byte) (int, error) {
+	if _, ok := w.p.Stdout.(*memfs.File); !ok {
+		defer w.p.Sys.Wait(w.p)()
+	}
+	return w.p.Stdout.Write(b)
+}
 
 func (w stdout) Write(b []byte) (int, error) {
 	w.p.check()
-	n, err := w.p.Stdout.Write(b)
+	n, err := w.write(b)
 	if err != nil {
 		w.p.check()
-		if errors.Is(err, syscall.ENOSPC) {
-			w.p.errorf("write error: No space left on device")
-			panic(end(1))
+		for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.ENOMEM} {
+			if errors.Is(err, full) {
+				w.p.errorf("write error: %s", sentence(full))
+				panic(end(1))
+			}
 		}
+		w.p.tooBig(err)
 		panic(end(brokenPipe))
 	}
 	return n, nil
@@ -121,6 +145,7 @@ func (p *Proc) errorf(format string, args ...any) {
 
 // fail writes an error and returns status 1.
 func (p *Proc) fail(err error) int {
+	p.tooBig(err)
 	p.errorf("%s", message(err))
 	return 1
 }
@@ -142,55 +167,12 @@ func sentence(err error) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-type reader struct {
-	p *Proc
-	r io.Reader
-}
-
-func (r reader) Read(b []byte) (int, error) {
-	r.p.check()
-	n, err := r.r.Read(b)
-	if err != nil {
-		r.p.check()
-	}
-	return n, err
-}
-
-func (p *Proc) in() io.Reader {
-	if p.Stdin == nil {
-		return strings.NewReader("")
-	}
-	return reader{p, p.Stdin}
-}
-
 // abs makes a path absolute, without resolving anything.
 func (p *Proc) abs(name string) string {
 	if path.IsAbs(name) {
 		return name
 	}
 	return strings.TrimSuffix(p.Dir, "/") + "/" + name
-}
-
-// open opens a file for reading; "-" is standard input.
-func (p *Proc) open(name string) (io.ReadCloser, error) {
-	if name == "-" || name == "/dev/stdin" {
-		return io.NopCloser(p.in()), nil
-	}
-	if name == "" {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
-	}
-	f, err := p.FS.Open(p.User, p.abs(name), os.O_RDONLY, 0)
-	if err != nil {
-		return nil, named(err, name)
-	}
-	if f.Stat().Mode.IsDir() {
-		f.Close()
-		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{reader{p, f}, f}, nil
 }
 
 // named replaces the path of an error by what the user wrote.
@@ -210,51 +192,4 @@ func (p *Proc) create(name string, appending bool) (*memfs.File, error) {
 	}
 	f, err := p.FS.Open(p.User, p.abs(name), flag, 0o644)
 	return f, named(err, name)
-}
-
-// eachInput calls use for every named file, or for standard input when none is named. It returns 1 when one could not be read.
-func (p *Proc) eachInput(names []string, use func(name string, r io.Reader) error) int {
-	if len(names) == 0 {
-		names = []string{"-"}
-	}
-	status := 0
-	for _, name := range names {
-		f, err := p.open(name)
-		if err == nil {
-			err = use(name, f)
-			f.Close()
-		}
-		if err != nil {
-			status = p.fail(named(err, name))
-		}
-	}
-	return status
-}
-
-// readLines returns the lines of the inputs, without their ends.
-func (p *Proc) readLines(names []string) ([]string, int) {
-	var lines []string
-	status := p.eachInput(names, func(_ string, r io.Reader) error {
-		return scan(r, func(line string) bool { lines = append(lines, line); return true })
-	})
-	return lines, status
-}
-
-// scan calls use for every line until it returns false.
-func scan(r io.Reader, use func(line string) bool) error {
-	b := bufio.NewReaderSize(r, 32<<10)
-	for {
-		line, err := b.ReadString('\n')
-		if line != "" || err == nil {
-			if !use(strings.TrimSuffix(line, "\n")) {
-				return nil
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

@@ -14,7 +14,7 @@ func ps(p *Proc) int {
 	defer w.Flush()
 	w.WriteString("    PID    PPID USER     COMMAND\n")
 	for _, proc := range p.Sys.Processes() {
-		fmt.Fprintf(w, "%7d %7d %-8s %s\n", proc.PID, proc.PPID, p.Sys.Machine().User, strings.Join(proc.Args, " "))
+		fmt.Fprintf(w, "%7d %7d %-8s %s\n", proc.PID, proc.PPID, p.userName(proc.UID), strings.Join(proc.Args, " "))
 	}
 	return 0
 }
@@ -53,8 +53,8 @@ func kill(p *Proc) int {
 			p.errorf("%s: arguments must be process or job IDs", a)
 			return 1
 		}
-		if err := p.Sys.Kill(pid, signal); err != nil {
-			p.errorf("(%d) - No such process", pid)
+		if err := p.Sys.Kill(p, pid, signal); err != nil {
+			p.errorf("(%d) - %s", pid, sentence(err))
 			status = 1
 		}
 	}

@@ -10,7 +10,7 @@ var Table = map[string]func(*Proc) int{
 	"cat": cat, "head": head, "tail": tail, "wc": wc, "sort": sortLines, "uniq": uniq, "cut": cut, "tr": tr, "tee": tee,
 	"seq": seq, "yes": yes, "tac": tac, "rev": rev, "nl": nl, "grep": grep, "egrep": grep, "fgrep": grep, "sed": sed, "diff": diff,
 
-	"ls": ls, "cp": cp, "mv": mv, "rm": rm, "mkdir": mkdir, "rmdir": rmdir, "touch": touch, "ln": ln, "chmod": chmod,
+	"ls": ls, "cp": cp, "mv": mv, "rm": rm, "mkdir": mkdir, "rmdir": rmdir, "touch": touch, "ln": ln, "chmod": chmod, "chown": chown, "chgrp": chgrp,
 	"readlink": readlink, "realpath": realpath, "stat": stat, "du": du, "mktemp": mktemp, "mkfifo": mkfifo, "dd": dd,
 	"find": find, "truncate": truncate, "sync": func(*Proc) int { return 0 },
 

@@ -1,7 +1,6 @@
 package programs
 
 import (
-	"io"
 	"slices"
 	"strings"
 )
@@ -15,7 +14,7 @@ func xargs(p *Proc) int {
 	if len(command) == 0 {
 		command = []string{"echo"}
 	}
-	input, err := io.ReadAll(p.in())
+	input, err := p.readAll(p.in())
 	if err != nil {
 		return p.fail(err)
 	}

@@ -2,11 +2,13 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
@@ -26,50 +28,63 @@ const (
 // call sees every simple command before the interpreter does, and replaces those that must not reach its builtins.
 func (s *script) call(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
-	if err := bounded(); err != nil {
-		fmt.Fprintln(hc.Stderr, "sh:", err)
-		return nil, err
+	process := s.process
+	if f := s.forkOf(hc.Env); f != nil {
+		process = f.process
+		f.calls.Add(1)
 	}
-	if args[0] == callDone {
+	process.clock.wake()
+	if args[0] == callExit || args[0] == callOwns {
 		return args, nil
 	}
-	if job := s.job(hc.Env); job != nil {
-		if n := job.Signal(); n != 0 {
-			return []string{"exit", strconv.Itoa(128 + n)}, nil
-		}
+	err := bounded()
+	if err == nil {
+		err = s.fits(hc, process, args)
 	}
-	return s.replace(hc, args), nil
+	if err != nil {
+		fmt.Fprintln(hc.Stderr, err)
+		return nil, err
+	}
+	if n := process.Signal(); n != 0 {
+		return []string{"exit", strconv.Itoa(128 + n)}, nil
+	}
+	return s.replace(hc, process, args), nil
 }
 
 func bounded() error {
 	var frame [1]uintptr
 	if runtime.Callers(maxFrames, frame[:]) > 0 {
-		return fmt.Errorf("functions nest too deep")
+		return errors.New("sh: functions nest too deep")
 	}
 	if runtime.NumGoroutine() > maxGoroutines {
-		return fmt.Errorf("fork: resource temporarily unavailable")
+		return fmt.Errorf("sh: fork: %w", syscall.EAGAIN)
 	}
 	return nil
 }
 
-func (s *script) replace(hc interp.HandlerContext, args []string) []string {
+func (s *script) replace(hc interp.HandlerContext, process *Process, args []string) []string {
 	switch args[0] {
 	case "echo", "printf":
 		// Ours notice that nobody reads, as SIGPIPE would.
 		return append([]string{own + args[0]}, args[1:]...)
 	case "kill", "umask":
 		return append([]string{own + args[0]}, args[1:]...)
-	case "ulimit", "jobs", "disown", "enable", "bind", "history":
+	case "ulimit":
+		return s.ulimit(hc, process, args)
+	case "jobs", "disown", "enable", "bind", "history":
 		return []string{"true"}
 	case "builtin":
 		if len(args) > 1 && interp.IsBuiltin(args[1]) {
-			return s.replace(hc, args[1:])
+			return s.replace(hc, process, args[1:])
 		}
 	case "pwd":
 		if strings.Contains(strings.Join(args[1:], " "), "P") {
 			return []string{own + "pwd"}
 		}
 	case "command":
+		if len(args) > 1 && interp.IsBuiltin(args[1]) {
+			return s.replace(hc, process, args[1:])
+		}
 		return lookUp(hc, args)
 	case "type":
 		return describe(hc, args)
@@ -78,13 +93,18 @@ func (s *script) replace(hc interp.HandlerContext, args []string) []string {
 			return append([]string{args[0], unseen + s.find(hc, args[1])}, args[2:]...)
 		}
 	case "eval":
-		return []string{"eval", rewriteText(strings.Join(args[1:], " "))}
+		return []string{"eval", s.rewriteText(process, strings.Join(args[1:], " "))}
 	case "trap":
 		if len(args) > 2 && args[1] != "-" && args[1] != "--" {
-			return append([]string{"trap", rewriteText(args[1])}, args[2:]...)
+			return append([]string{"trap", s.rewriteText(process, args[1])}, args[2:]...)
 		}
 	case "wait":
-		return waitFor(hc, args)
+		process.clock.nap()
+		return s.waitFor(args)
+	case "read":
+		return s.read(hc, process, args)
+	case "mapfile", "readarray":
+		process.clock.nap()
 	case "test", "[":
 		return s.test(hc, args)
 	}
@@ -155,7 +175,7 @@ func (s *script) find(hc interp.HandlerContext, name string) string {
 	}
 	for dir := range strings.SplitSeq(hc.Env.Get("PATH").String(), ":") {
 		file := absolute(hc.Dir, path.Join(dir, name))
-		if info, err := s.machine.FS.Stat(s.machine.User, file, true); err == nil && info.Mode.IsRegular() {
+		if info, err := s.machine.FS.Stat(s.proc.User, file, true); err == nil && info.Mode.IsRegular() {
 			return file
 		}
 	}
@@ -170,15 +190,10 @@ func absolute(dir, name string) string {
 }
 
 // waitFor turns process ids into the interpreter's names of jobs.
-func waitFor(hc interp.HandlerContext, args []string) []string {
-	names := map[string]string{}
-	for _, job := range strings.Fields(hc.Env.Get(varJobs).String()) {
-		pid, name, _ := strings.Cut(job, ":")
-		names[pid] = name
-	}
+func (s *script) waitFor(args []string) []string {
 	out := []string{"wait"}
 	for _, a := range args[1:] {
-		if name, ok := names[a]; ok {
+		if name, ok := s.jobName(a); ok {
 			a = name
 		}
 		out = append(out, a)
@@ -204,7 +219,10 @@ func (s *script) test(hc interp.HandlerContext, args []string) []string {
 	out := append([]string(nil), args...)
 	for i, a := range out[:len(out)-1] {
 		if i > 0 && (a == "-O" || a == "-G") {
-			out[i] = "-e"
+			out[i], out[i+1] = "-n", ""
+			if s.owns(hc, a, args[i+1]) {
+				out[i+1] = "yes"
+			}
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 
 	"mvdan.cc/sh/v3/expand"
 
+	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/accounts"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/programs"
 )
 
@@ -19,11 +20,13 @@ type environ struct {
 	started bool              // false while the interpreter sets itself up
 }
 
-func newEnviron(vars map[string]string, facts programs.Machine, process *Process) *environ {
-	return &environ{vars: vars, hidden: map[string]string{
-		"HOME": facts.Home, "HOSTNAME": facts.Hostname,
-		"UID": strconv.Itoa(int(facts.UID)), "EUID": strconv.Itoa(int(facts.UID)), "GID": strconv.Itoa(int(facts.GID)),
-		varPID: strconv.Itoa(process.PID), varPPID: strconv.Itoa(process.PPID), varJobs: "", varLast: "", varOwn: "",
+func newEnviron(p *programs.Proc, process *Process) *environ {
+	account, _ := accounts.Read(p.FS).ByID(p.User.UID)
+	return &environ{vars: p.Env, hidden: map[string]string{
+		"HOME": account.Home, "HOSTNAME": p.Sys.Machine().Hostname,
+		"UID": strconv.Itoa(int(p.User.UID)), "EUID": strconv.Itoa(int(p.User.UID)), "GID": strconv.Itoa(int(p.User.GID)),
+		varPID: strconv.Itoa(process.PID), varPPID: strconv.Itoa(process.PPID), varLast: "", varOwn: "", varOnce: "",
+		varLimits: written(p.Limits),
 	}}
 }
 

@@ -1,25 +1,18 @@
 package shell
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/memfs"
 	"github.com/voidbox-run/voidbox/plugins/sandbox-mock/internal/programs"
-	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
 const (
-	// maxProcesses bounds what runs in one machine.
-	maxProcesses = 1024
 	// defaultPath is where programs are looked for when PATH is not set.
 	defaultPath = "/usr/local/bin:/usr/bin:/bin"
 	// marker starts the file of a program that is built in; its name follows. It travels with the file when that is copied.
@@ -32,20 +25,20 @@ type Intercept func(p *programs.Proc, args []string) (status int, answered bool)
 // Machine is one computer. Its methods may be called concurrently.
 type Machine struct {
 	FS        *memfs.FS
-	User      memfs.User
 	Facts     programs.Machine
 	Intercept Intercept // may be nil
 
 	mu        sync.Mutex
 	processes map[int]*Process
 	lastPID   int
+	held      uint64 // by the variables of all shells, see hold
 	terminals map[io.Reader]bool
 }
 
 // NewMachine returns a computer without processes.
-func NewMachine(fs *memfs.FS, user memfs.User, facts programs.Machine) *Machine {
+func NewMachine(fs *memfs.FS, facts programs.Machine) *Machine {
 	return &Machine{
-		FS: fs, User: user, Facts: facts,
+		FS: fs, Facts: facts,
 		processes: map[int]*Process{}, lastPID: 100, terminals: map[io.Reader]bool{},
 	}
 }
@@ -61,92 +54,6 @@ func Names() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// Killed is the cause of a process's end: a signal's number.
-type Killed int
-
-func (k Killed) Error() string { return "killed by SIG" + sandbox.SignalName(int(k)) }
-
-// Process is a running command, with all that it runs in the foreground.
-type Process struct {
-	PID, PPID int
-	Args      []string
-	Start     time.Time
-	Ctx       context.Context
-	cancel    context.CancelCauseFunc
-}
-
-// Kill ends the process, and its children with it, by a signal that ends processes. Others are ignored.
-func (p *Process) Kill(signal int) {
-	switch syscall.Signal(signal) {
-	case 0, syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGSTOP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGURG, syscall.SIGWINCH:
-		return
-	}
-	p.cancel(Killed(signal))
-}
-
-// Signal returns the signal that ended the process, 0 if none did.
-func (p *Process) Signal() int {
-	if k, ok := context.Cause(p.Ctx).(Killed); ok {
-		return int(k)
-	}
-	return 0
-}
-
-// Start adds a process below ctx. The caller calls Finish.
-func (m *Machine) Start(ctx context.Context, parent int, args []string) (*Process, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.processes) >= maxProcesses {
-		return nil, fmt.Errorf("fork: %w", syscall.EAGAIN)
-	}
-	m.lastPID++
-	p := &Process{PID: m.lastPID, PPID: parent, Args: args, Start: time.Now()}
-	p.Ctx, p.cancel = context.WithCancelCause(ctx)
-	m.processes[p.PID] = p
-	return p, nil
-}
-
-// Finish removes a process. Its context lives on when there are background jobs that outlive it.
-func (m *Machine) Finish(p *Process) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.processes, p.PID)
-	for _, other := range m.processes {
-		if other.PPID == p.PID {
-			return
-		}
-	}
-	p.cancel(nil)
-}
-
-func (m *Machine) process(pid int) *Process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.processes[pid]
-}
-
-// Kill implements programs.System.
-func (m *Machine) Kill(pid, signal int) error {
-	p := m.process(pid)
-	if p == nil {
-		return syscall.ESRCH
-	}
-	p.Kill(signal)
-	return nil
-}
-
-// Processes implements programs.System.
-func (m *Machine) Processes() []programs.Process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []programs.Process
-	for _, p := range m.processes {
-		list = append(list, programs.Process{PID: p.PID, PPID: p.PPID, Args: p.Args, Start: p.Start})
-	}
-	slices.SortFunc(list, func(a, b programs.Process) int { return a.PID - b.PID })
-	return list
 }
 
 // Machine implements programs.System.
@@ -189,7 +96,7 @@ func (m *Machine) Look(p *programs.Proc, name string) (string, error) {
 		return "", syscall.ENOENT
 	}
 	if strings.Contains(name, "/") {
-		return m.executable(p.Dir, name)
+		return m.executable(p, name)
 	}
 	dirs, ok := p.Env["PATH"]
 	if !ok {
@@ -200,7 +107,7 @@ func (m *Machine) Look(p *programs.Proc, name string) (string, error) {
 		if dir == "" {
 			dir = "."
 		}
-		file, err := m.executable(p.Dir, dir+"/"+name)
+		file, err := m.executable(p, dir+"/"+name)
 		if err == nil {
 			return file, nil
 		}
@@ -211,18 +118,16 @@ func (m *Machine) Look(p *programs.Proc, name string) (string, error) {
 	return "", found
 }
 
-func (m *Machine) executable(dir, file string) (string, error) {
-	if !path.IsAbs(file) {
-		file = strings.TrimSuffix(dir, "/") + "/" + file
-	}
-	info, err := m.FS.Stat(m.User, file, true)
+func (m *Machine) executable(p *programs.Proc, file string) (string, error) {
+	file = absolute(p.Dir, file)
+	info, err := m.FS.Stat(p.User, file, true)
 	if err != nil {
 		return "", errno(err)
 	}
 	if !info.Mode.IsRegular() {
 		return "", syscall.EACCES
 	}
-	return file, errno(m.FS.Access(m.User, file, 1))
+	return file, errno(m.FS.Access(p.User, file, 1))
 }
 
 // errno unwraps the Linux error of a file system error.

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 
@@ -9,33 +10,42 @@ import (
 
 // Names that rewritten scripts use.
 const (
-	varPID   = "__voidbox_pid"  // this shell
-	varPPID  = "__voidbox_ppid" // its parent
-	varLast  = "__voidbox_last" // the last background job, $!
-	varJobs  = "__voidbox_jobs" // "pid:name" of every job, where name is what the interpreter calls it
-	varOwn   = "__voidbox_own"  // the job that a command belongs to
-	callNew  = "__voidbox_new_job"
-	callDone = "__voidbox_job_done"
+	varPID    = "__voidbox_pid"    // this shell
+	varPPID   = "__voidbox_ppid"   // its parent
+	varLast   = "__voidbox_last"   // the last background job, $!
+	varOwn    = "__voidbox_own"    // the process that a command belongs to, see forked
+	varOnce   = "__voidbox_once"   // runs a loop once, see background
+	varLimits = "__voidbox_limits" // see limits
+	callOwns  = "__voidbox_owns"   // see owns
+	callExit  = "__voidbox_exit"   // ends with the status that is its argument
 )
+
+// maxSubstitutions bounds the command substitutions of one command: each may collect as much as a shell may hold.
+const maxSubstitutions = 64
 
 var renamed = map[string]string{"$": varPID, "PPID": varPPID, "!": varLast}
 
 // parse reads a script and rewrites it.
-func parse(source, name string) (*syntax.File, error) {
+func parse(source, name string) (*syntax.File, *rewriter, error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(source), name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rewrite(file)
-	return file, nil
+	r := &rewriter{keep: map[syntax.Node]bool{}}
+	syntax.Walk(file, r.visit)
+	return file, r, r.err
 }
 
 // rewriteText rewrites a script that the interpreter is going to parse. What does not parse is left for it to complain about.
-func rewriteText(source string) string {
-	file, err := parse(source, "")
+func (s *script) rewriteText(p *Process, source string) string {
+	file, r, err := parse(source, "")
+	if r != nil && err != nil {
+		return "/bin/echo sh: '" + err.Error() + "' >&2; exit 2"
+	}
 	if err != nil {
 		return source
 	}
+	s.learn(p, r, source)
 	var out strings.Builder
 	if syntax.NewPrinter().Print(&out, file) != nil {
 		return source
@@ -43,46 +53,124 @@ func rewriteText(source string) string {
 	return out.String()
 }
 
-// rewrite replaces what would speak of the host's processes and users, and gives background jobs a process id.
-func rewrite(node syntax.Node) {
-	r := rewriter{keep: map[*syntax.Lit]bool{}}
-	syntax.Walk(node, r.visit)
+// learn notes what the functions of a text mean to the bounds on memory.
+func (s *script) learn(p *Process, r *rewriter, source string) {
+	if r.functions {
+		s.machine.define(p, len(source))
+	}
+	if r.shadows {
+		s.shadowed.Store(true)
+	}
 }
 
-type rewriter struct{ keep map[*syntax.Lit]bool }
+// rewriter replaces what would speak of the host's processes and users, makes processes of subshells, and puts a bound on what
+// words expand to.
+type rewriter struct {
+	keep      map[syntax.Node]bool // made by us, to be left as it is
+	functions bool                 // the script defines some
+	shadows   bool                 // one has the name of a builtin that fits makes an exception for
+	err       error
+}
 
 func (r *rewriter) visit(node syntax.Node) bool {
+	if node == nil || r.keep[node] {
+		return node != nil // what it holds may be the script's
+	}
 	switch n := node.(type) {
-	case *syntax.File:
-		n.Stmts = r.stmts(n.Stmts)
-	case *syntax.Block:
-		n.Stmts = r.stmts(n.Stmts)
 	case *syntax.Subshell:
-		n.Stmts = r.stmts(n.Stmts)
+		st := &syntax.Stmt{Cmd: &syntax.Subshell{Stmts: n.Stmts}}
+		n.Stmts = []*syntax.Stmt{r.forked(st, r.newProcess(forkSubshell, st))}
+	case *syntax.BinaryCmd:
+		if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+			r.pipe(n)
+		}
+	case *syntax.FuncDecl:
+		r.functions = true
+		if n.Name != nil {
+			r.shadows = r.shadows || strings.Contains(" echo printf test [ : true ", " "+n.Name.Value+" ")
+		}
 	case *syntax.CmdSubst:
-		n.Stmts = r.stmts(n.Stmts)
-	case *syntax.IfClause:
-		n.Cond, n.Then = r.stmts(n.Cond), r.stmts(n.Then)
-	case *syntax.WhileClause:
-		n.Cond, n.Do = r.stmts(n.Cond), r.stmts(n.Do)
-	case *syntax.ForClause:
-		n.Do = r.stmts(n.Do)
-	case *syntax.CaseItem:
-		n.Stmts = r.stmts(n.Stmts)
+		if wholeFile(n) {
+			w := n.Stmts[0].Redirs[0].Word
+			*n = *hook("file/", homeForTilde(w.Parts)...)
+		}
+	case *syntax.Stmt:
+		if n.Background || n.Disown {
+			r.job(n)
+		}
+		r.bound(n)
 	case *syntax.ParamExp:
-		if name, ok := renamed[paramName(n)]; ok && !r.keep[n.Param] {
+		if name, ok := renamed[paramName(n)]; ok {
 			n.Param.Value = name
 			n.Short = false
 		}
+		r.narrow(n)
 	case *syntax.Word:
 		noUsers(n)
 	case *syntax.UnaryTest:
-		// The owner would be compared with the host's user. Here every file of interest has one owner.
-		if n.Op == syntax.TsUsrOwn || n.Op == syntax.TsGrpOwn {
-			n.Op = syntax.TsExists
-		}
+		r.owner(n)
 	}
 	return true
+}
+
+// hook makes a call of a hook that is not rewritten in turn.
+func (r *rewriter) hook(name string, more ...syntax.WordPart) *syntax.CmdSubst {
+	h := hook(name, more...)
+	r.keep[h], r.keep[h.Stmts[0]] = true, true
+	return h
+}
+
+// pipe makes a process of the left side. The right side is run by the shell itself, or is the left side of another pipe.
+func (r *rewriter) pipe(n *syntax.BinaryCmd) {
+	if _, ok := n.X.Cmd.(*syntax.Subshell); ok && !n.X.Negated {
+		return
+	}
+	n.X = r.forked(n.X, r.newProcess(forkPipe, n.X))
+}
+
+// wholeFile tells whether a command substitution is $(<file).
+func wholeFile(n *syntax.CmdSubst) bool {
+	if len(n.Stmts) != 1 {
+		return false
+	}
+	st := n.Stmts[0]
+	return st.Cmd == nil && !st.Negated && !st.Background && !st.Disown && len(st.Redirs) == 1 && st.Redirs[0].Op == syntax.RdrIn
+}
+
+// homeForTilde is a path whose tilde is not at the beginning of a word any more.
+func homeForTilde(parts []syntax.WordPart) []syntax.WordPart {
+	if l, ok := parts[0].(*syntax.Lit); ok && (l.Value == "~" || strings.HasPrefix(l.Value, "~/")) {
+		return append([]syntax.WordPart{param("HOME"), lit(l.Value[1:])}, parts[1:]...)
+	}
+	return parts
+}
+
+// owner lets us answer who owns a file: the interpreter would compare with the host's user.
+func (r *rewriter) owner(n *syntax.UnaryTest) {
+	operator := map[syntax.UnTestOperator]string{syntax.TsUsrOwn: "-O", syntax.TsGrpOwn: "-G"}[n.Op]
+	file, ok := n.X.(*syntax.Word)
+	if operator == "" || !ok {
+		return
+	}
+	call := &syntax.CallExpr{Args: []*syntax.Word{word(lit(callOwns)), word(lit(operator)), file}}
+	n.Op, n.X = syntax.TsNempStr, word(&syntax.DblQuoted{Parts: []syntax.WordPart{&syntax.CmdSubst{Stmts: []*syntax.Stmt{{Cmd: call}}}}})
+}
+
+// narrow puts hooks around the command substitutions of a replacement.
+func (r *rewriter) narrow(n *syntax.ParamExp) {
+	if n.Repl == nil || n.Repl.With == nil {
+		return
+	}
+	substitutes := false
+	syntax.Walk(n.Repl.With, func(node syntax.Node) bool {
+		_, is := node.(*syntax.CmdSubst)
+		substitutes = substitutes || is
+		return !is
+	})
+	if substitutes {
+		parts := append([]syntax.WordPart{r.hook("narrow/+1")}, n.Repl.With.Parts...)
+		n.Repl.With.Parts = append(parts, r.hook("narrow/-1"))
+	}
 }
 
 var (
@@ -113,47 +201,17 @@ func paramName(n *syntax.ParamExp) string {
 	return n.Param.Value
 }
 
-// stmts replaces every "command &" by
-//
-//	last=$(new_job); { own=$last; (command); job_done $?; } & jobs="$jobs $last:$!"
-func (r *rewriter) stmts(list []*syntax.Stmt) []*syntax.Stmt {
-	var out []*syntax.Stmt
-	for _, st := range list {
-		if (!st.Background && !st.Disown) || st.Coprocess {
-			out = append(out, st)
-			continue
-		}
-		st.Background, st.Disown = false, false
-		name := &syntax.ParamExp{Short: true, Param: lit("!")}
-		r.keep[name.Param] = true
-		body := &syntax.Block{Stmts: []*syntax.Stmt{
-			assign(varOwn, param(varLast)),
-			{Cmd: &syntax.Subshell{Stmts: []*syntax.Stmt{st}}},
-			call(lit(callDone), &syntax.ParamExp{Short: true, Param: lit("?")}),
-		}}
-		newJob := &syntax.CmdSubst{Stmts: []*syntax.Stmt{call(lit(callNew))}}
-		out = append(out,
-			assign(varLast, newJob),
-			&syntax.Stmt{Background: true, Cmd: body},
-			assign(varJobs, &syntax.DblQuoted{Parts: []syntax.WordPart{param(varJobs), lit(" "), param(varLast), lit(":"), name}}),
-		)
-	}
-	return out
+// job replaces a background statement, in place.
+func (r *rewriter) job(st *syntax.Stmt) {
+	job := *st
+	replaced := r.background(&job)
+	st.Cmd, st.Redirs, st.Negated, st.Background, st.Disown = replaced.Cmd, nil, false, false, false
 }
+
+var errSubstitutions = errors.New("too many command substitutions in one command")
 
 func lit(s string) *syntax.Lit { return &syntax.Lit{Value: s} }
 
 func param(name string) *syntax.ParamExp { return &syntax.ParamExp{Param: lit(name)} }
 
-func assign(name string, value syntax.WordPart) *syntax.Stmt {
-	word := &syntax.Word{Parts: []syntax.WordPart{value}}
-	return &syntax.Stmt{Cmd: &syntax.CallExpr{Assigns: []*syntax.Assign{{Name: lit(name), Value: word}}}}
-}
-
-func call(parts ...syntax.WordPart) *syntax.Stmt {
-	var words []*syntax.Word
-	for _, part := range parts {
-		words = append(words, &syntax.Word{Parts: []syntax.WordPart{part}})
-	}
-	return &syntax.Stmt{Cmd: &syntax.CallExpr{Args: words}}
-}
+func word(parts ...syntax.WordPart) *syntax.Word { return &syntax.Word{Parts: parts} }

@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -17,14 +18,16 @@ const maxInterpreters = 4
 // Run implements programs.System. It runs a command as a child of p and returns its status; 126 and 127 say that it could not
 // be run, as shells do.
 func (m *Machine) Run(p *programs.Proc, args []string, env map[string]string) int {
-	process, err := m.Start(p.Ctx, p.PID, args)
+	process, err := m.Start(p.Ctx, Origin{p.PID, p.User.UID, p.Limits}, args)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "sh: %v\n", err)
 		return 126
 	}
 	defer m.Finish(process)
+	defer m.Wait(p)()
 	inner := *p
 	inner.Args, inner.Env, inner.Ctx, inner.PID = args, env, process.Ctx, process.PID
+	inner.User = process.As(p.User, p.Limits)
 	status := m.runChild(&inner, args)
 	if n := process.Signal(); n != 0 {
 		return 128 + n
@@ -33,7 +36,7 @@ func (m *Machine) Run(p *programs.Proc, args []string, env map[string]string) in
 }
 
 func (m *Machine) runChild(p *programs.Proc, args []string) int {
-	defer unblock(p)()
+	defer unblock(p.Ctx, p.Stdin)()
 	if m.Intercept != nil {
 		if status, answered := m.Intercept(p, args); answered {
 			return status
@@ -59,15 +62,15 @@ func cannot(p *programs.Proc, name string, err error) int {
 	return 126
 }
 
-// unblock makes reads of the standard input of p fail once its process is killed. The returned function undoes it, since
-// others may go on reading the same pipe.
-func unblock(p *programs.Proc) func() {
-	f, ok := p.Stdin.(*os.File)
+// unblock makes reads of an input fail once ctx ends. The returned function undoes it, since others may go on reading the same
+// pipe.
+func unblock(ctx context.Context, stdin io.Reader) func() {
+	f, ok := stdin.(*os.File)
 	if !ok {
 		return func() {}
 	}
 	done := make(chan struct{})
-	stop := context.AfterFunc(p.Ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		_ = f.SetReadDeadline(time.Unix(1, 0)) // fails on a closed file, from which nobody reads
 		close(done)
 	})
@@ -82,7 +85,7 @@ func unblock(p *programs.Proc) func() {
 // runFile runs what a file holds: a built-in program, or a script by its first line. fromShell runs a file without a first
 // line as a script, as shells do and exec(2) does not.
 func (m *Machine) runFile(p *programs.Proc, file string, depth int, fromShell bool) int {
-	content, err := m.FS.ReadFile(m.User, file)
+	content, err := m.FS.ReadFile(p.User, file)
 	if err != nil {
 		return cannot(p, file, errno(err))
 	}
@@ -134,7 +137,7 @@ func (m *Machine) runBuiltin(p *programs.Proc, name string) int {
 // Exec runs the command of a process as exec(2) would, and returns its status. p is that process. err says why the command
 // could not be run; then nothing ran. started is called when it can be.
 func (m *Machine) Exec(p *programs.Proc, started func()) (status int, err error) {
-	defer unblock(p)()
+	defer unblock(p.Ctx, p.Stdin)()
 	if m.Intercept != nil {
 		if status, answered := m.Intercept(p, p.Args); answered {
 			return status, nil
@@ -144,7 +147,7 @@ func (m *Machine) Exec(p *programs.Proc, started func()) (status int, err error)
 	if err != nil {
 		return 0, err
 	}
-	content, err := m.FS.ReadFile(m.User, file)
+	content, err := m.FS.ReadFile(p.User, file)
 	if err != nil {
 		return 0, errno(err)
 	}

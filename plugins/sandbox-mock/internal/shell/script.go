@@ -10,9 +10,10 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 
@@ -29,6 +30,12 @@ type script struct {
 	machine *Machine
 	process *Process
 	proc    *programs.Proc
+
+	shadowed atomic.Bool // see rewriter.shadows
+
+	mu    sync.Mutex
+	forks map[int]*fork     // by process id
+	jobs  map[string]string // what the interpreter calls background jobs, by process id
 }
 
 // runShell is the program sh.
@@ -38,7 +45,7 @@ func (m *Machine) runShell(p *programs.Proc) int {
 		fmt.Fprintf(p.Stderr, "%s: %v\n", path.Base(p.Args[0]), err)
 		return 2
 	}
-	file, err := parse(source, name)
+	file, rewriter, err := parse(source, name)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "%s: %v\n", path.Base(p.Args[0]), err)
 		return 2
@@ -47,7 +54,9 @@ func (m *Machine) runShell(p *programs.Proc) int {
 	if process == nil {
 		return 2 // it was finished while it started: the machine is going down
 	}
-	s := &script{machine: m, process: process, proc: p}
+	s := &script{machine: m, process: process, proc: p, forks: map[int]*fork{}, jobs: map[string]string{}}
+	s.learn(process, rewriter, source)
+	defer s.leave()
 	return s.run(file, params)
 }
 
@@ -97,13 +106,13 @@ func (m *Machine) shellSource(p *programs.Proc) (source, name string, params []s
 		}
 	case len(args) > 0:
 		name = args[0]
-		b, err := m.FS.ReadFile(m.User, absolute(p.Dir, name))
+		b, err := m.FS.ReadFile(p.User, absolute(p.Dir, name))
 		if err != nil {
 			return "", "", nil, fmt.Errorf("%s: %w", name, errno(err))
 		}
 		text, args = string(b), args[1:]
 	case p.Stdin != nil:
-		b, err := io.ReadAll(p.Stdin)
+		b, err := programs.ReadAll(p.Stdin, p.Limits.Memory())
 		if err != nil {
 			return "", "", nil, err
 		}
@@ -114,7 +123,7 @@ func (m *Machine) shellSource(p *programs.Proc) (source, name string, params []s
 
 // run interprets a script and returns its status.
 func (s *script) run(file *syntax.File, params []string) int {
-	env := newEnviron(s.proc.Env, s.machine.Facts, s.process)
+	env := newEnviron(s.proc, s.process)
 	runner, err := interp.New(
 		interp.Env(env),
 		func(r *interp.Runner) error { r.Dir = s.proc.Dir; return nil }, // interp.Dir would look at the host's directory
@@ -126,7 +135,7 @@ func (s *script) run(file *syntax.File, params []string) int {
 		interp.ReadDirHandler2(s.readDir),
 		interp.StatHandler(s.stat),
 		interp.AccessHandler(func(ctx context.Context, p string, mode interp.AccessMode) error {
-			return s.machine.FS.Access(s.machine.User, p, fs.FileMode(mode))
+			return s.machine.FS.Access(s.proc.User, p, fs.FileMode(mode))
 		}),
 	)
 	if err != nil {
@@ -148,39 +157,39 @@ func (s *script) run(file *syntax.File, params []string) int {
 	return 2
 }
 
-// job returns the background job that a command belongs to, or nil.
-func (s *script) job(env expand.Environ) *Process {
-	pid, err := strconv.Atoi(env.Get(varOwn).String())
-	if err != nil {
-		return nil
-	}
-	return s.machine.process(pid)
-}
-
 // exec runs what is neither function nor builtin.
 func (s *script) exec(ctx context.Context, args []string) error {
 	hc := interp.HandlerCtx(ctx)
-	switch args[0] {
-	case callNew:
-		return s.newJob(hc)
-	case callDone:
-		return s.jobDone(hc, args)
+	if args[0] == callExit || args[0] == callOwns {
+		return s.internal(hc, args)
 	}
-	process := s.process
-	if job := s.job(hc.Env); job != nil {
-		process = job
+	process, inPlace := s.process, false
+	if f := s.forkOf(hc.Env); f != nil {
+		process, inPlace = f.process, f.single && f.calls.Load() == 1
 	}
+	process.clock.wake()
+	limits := s.limits(hc.Env)
 	p := &programs.Proc{
-		Ctx: process.Ctx, PID: process.PID, Args: args, Env: exported(hc.Env), Dir: hc.Dir, Stdin: hc.Stdin, Stdout: hc.Stdout,
-		Stderr: hc.Stderr, FS: s.machine.FS, User: s.machine.User, Sys: s.machine,
+		Ctx: process.Ctx, PID: process.PID, Args: args, Env: exported(hc.Env), Dir: hc.Dir, Stdin: hc.Stdin,
+		Stdout: s.output(hc, process, limits.Memory()), Stderr: hc.Stderr, FS: s.machine.FS,
+		User: process.As(s.proc.User, limits), Limits: limits, Sys: s.machine,
 	}
 	name, builtin := strings.CutPrefix(args[0], own)
 	var status int
-	if builtin {
+	switch {
+	case builtin:
 		p.Args = append([]string{name}, args[1:]...)
 		status = programs.Run(p, programs.Table[name])
-	} else {
+	case inPlace:
+		// A process that was made for one program becomes that program.
+		s.machine.rename(process, args)
+		status = s.machine.runChild(p, args)
+	default:
 		status = s.machine.Run(p, args, p.Env)
+	}
+	if c, ok := p.Stdout.(*capture); ok && c.full {
+		fmt.Fprintln(hc.Stderr, errNoMemory)
+		return errNoMemory
 	}
 	if n := process.Signal(); n != 0 {
 		return hc.Builtin(ctx, []string{"exit", strconv.Itoa(128 + n)})
@@ -195,29 +204,15 @@ func (s *script) exec(ctx context.Context, args []string) error {
 	return nil
 }
 
-func (s *script) newJob(hc interp.HandlerContext) error {
-	parent := s.process
-	if job := s.job(hc.Env); job != nil {
-		parent = job
-	}
-	job, err := s.machine.Start(parent.Ctx, parent.PID, []string{"sh"})
-	if err != nil {
-		fmt.Fprintf(hc.Stderr, "sh: %v\n", err)
-		return err // ends the shell: a fork bomb stops here
-	}
-	fmt.Fprintln(hc.Stdout, job.PID)
-	return nil
-}
-
-func (s *script) jobDone(hc interp.HandlerContext, args []string) error {
-	status, _ := strconv.Atoi(args[1])
-	if job := s.job(hc.Env); job != nil {
-		if n := job.Signal(); n != 0 {
-			status = 128 + n
+// internal runs what rewritten scripts call.
+func (s *script) internal(hc interp.HandlerContext, args []string) error {
+	if args[0] == callOwns && len(args) == 3 {
+		if s.owns(hc, args[1], args[2]) {
+			fmt.Fprint(hc.Stdout, "yes")
 		}
-		s.machine.Finish(job)
+		return nil
 	}
-	if status != 0 {
+	if status, err := strconv.ParseUint(args[len(args)-1], 10, 8); err == nil && status > 0 {
 		return interp.ExitStatus(status)
 	}
 	return nil
@@ -225,13 +220,19 @@ func (s *script) jobDone(hc interp.HandlerContext, args []string) error {
 
 // open serves redirections and sourced scripts.
 func (s *script) open(ctx context.Context, name string, flag int, perm fs.FileMode) (io.ReadWriteCloser, error) {
+	if call, ok := strings.CutPrefix(name, hooks); ok {
+		return s.called(ctx, call)
+	}
 	hc := interp.HandlerCtx(ctx)
+	process := s.current(hc.Env)
+	process.clock.wake()
+	user := process.As(s.proc.User, s.limits(hc.Env))
 	if file, ok := strings.CutPrefix(name, unseen); ok {
-		b, err := s.machine.FS.ReadFile(s.machine.User, file)
+		b, err := s.machine.FS.ReadFile(user, file)
 		if err != nil {
 			return nil, err
 		}
-		return stream{Reader: strings.NewReader(rewriteText(string(b)))}, nil
+		return stream{Reader: strings.NewReader(s.rewriteText(process, string(b)))}, nil
 	}
 	switch name {
 	case "/dev/stdin", "/dev/fd/0":
@@ -241,7 +242,7 @@ func (s *script) open(ctx context.Context, name string, flag int, perm fs.FileMo
 	case "/dev/stderr", "/dev/fd/2":
 		return stream{Writer: hc.Stderr}, nil
 	}
-	f, err := s.machine.FS.Open(s.machine.User, absolute(hc.Dir, name), flag, perm)
+	f, err := s.machine.FS.Open(user, absolute(hc.Dir, name), flag, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +286,7 @@ func (s stream) Read(b []byte) (int, error) {
 }
 
 func (s *script) readDir(_ context.Context, name string) ([]fs.DirEntry, error) {
-	infos, err := s.machine.FS.ReadDir(s.machine.User, name)
+	infos, err := s.machine.FS.ReadDir(s.proc.User, name)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +298,7 @@ func (s *script) readDir(_ context.Context, name string) ([]fs.DirEntry, error) 
 }
 
 func (s *script) stat(_ context.Context, name string, follow bool) (fs.FileInfo, error) {
-	info, err := s.machine.FS.Stat(s.machine.User, name, follow)
+	info, err := s.machine.FS.Stat(s.proc.User, name, follow)
 	if err != nil {
 		return nil, err
 	}
