@@ -105,7 +105,7 @@ func CommandLine(m vmm.Machine, h Host) string {
 		console = "console=ttyAMA0"
 	}
 	words := []string{
-		console, "quiet",
+		console, "loglevel=5", // warnings: the monitor listens for the one of a lost timer
 		"panic=-1",                 // a panic resets at once, and with -no-reboot that is the end
 		"rcupdate.rcu_expedited=1", // network and mounts wait for grace periods, 150 ms of a boot else; few CPUs make them cheap
 	}

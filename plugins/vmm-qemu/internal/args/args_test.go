@@ -24,7 +24,7 @@ func TestEmulatedMachine(t *testing.T) {
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-M", "microvm,acpi=on,rtc=on,memory-backend=mem", "-object", "memory-backend-memfd,id=mem,share=on,size=135266304",
 		"-m", "135266304B", "-smp", "2", "-accel", "tcg,thread=multi", "-cpu", "max",
-		"-kernel", "/k", "-append", "console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check tsc_early_khz=2596000 noreplace-smp debug",
+		"-kernel", "/k", "-append", "console=ttyS0 loglevel=5 panic=-1 rcupdate.rcu_expedited=1 no_timer_check tsc_early_khz=2596000 noreplace-smp debug",
 		"-initrd", "/dev/fd/5",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
 		"-chardev", "socket,id=console,fd=4", "-serial", "chardev:console",

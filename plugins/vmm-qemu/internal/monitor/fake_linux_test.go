@@ -37,6 +37,8 @@ type fakeQEMU struct {
 	out     *os.File
 	console *os.File
 	greeted bool
+	reboot  string // what a reset does
+	resets  int
 }
 
 func playQEMU(args []string) {
@@ -71,13 +73,14 @@ func playQEMU(args []string) {
 	lines := bufio.NewScanner(q.out)
 	for lines.Scan() {
 		var cmd struct {
-			Execute string
-			ID      uint64
+			Execute   string
+			Arguments map[string]string
+			ID        uint64
 		}
 		if json.Unmarshal(lines.Bytes(), &cmd) != nil {
 			os.Exit(3)
 		}
-		q.obey(cmd.Execute, cmd.ID)
+		q.obey(cmd.Execute, cmd.Arguments, cmd.ID)
 	}
 	if q.name == "stubborn" {
 		select {}
@@ -90,11 +93,23 @@ func inherited(number string) *os.File {
 	return os.NewFile(fd, "fd"+number)
 }
 
-func (q *fakeQEMU) obey(command string, id uint64) {
+func (q *fakeQEMU) obey(command string, arguments map[string]string, id uint64) {
 	fmt.Fprintf(q.out, `{"return": {}, "id": %d}`+"\n", id)
 	switch command {
 	case "cont":
 		q.runGuest()
+	case "set-action":
+		q.reboot = arguments["reboot"]
+		if q.resets == 3 && q.reboot == "shutdown" {
+			q.end("guest-shutdown")
+		}
+	case "system_reset":
+		if q.reboot != "reset" {
+			q.end("host-qmp-system-reset") // -no-reboot
+		}
+		if q.resets++; q.resets < 3 {
+			q.runGuest()
+		}
 	case "system_powerdown":
 		if q.name == "polite" {
 			q.end("guest-shutdown")
@@ -111,6 +126,8 @@ func (q *fakeQEMU) runGuest() {
 	case "panics":
 		fmt.Fprint(q.console, "[    1.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\r\n")
 		q.end("guest-reset")
+	case "loses-its-timer":
+		fmt.Fprint(q.console, "[    0.1] APIC frequency too slow, disabling apic timer\r\n")
 	case "resets":
 		q.end("guest-reset")
 	case "powers-off":

@@ -262,6 +262,22 @@ func TestFloodedConsoleStopsNobody(t *testing.T) {
 	}
 }
 
+// A guest that loses its timer three times is reset three times; afterwards its own reset ends it again.
+func TestGuestWithoutATimerIsReset(t *testing.T) {
+	kinds, _ := history(t, start(t, "loses-its-timer"))
+	if diff := cmp.Diff([]vmm.EventKind{vmm.Started, vmm.PowerOff, vmm.Stopped}, kinds); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGuestCannotAskForAResetOnceItRuns(t *testing.T) {
+	v := &vm{}
+	v.onTimerLine(startedMark + "start")
+	if v.restarts != maxRestarts {
+		t.Errorf("%d restarts are left", maxRestarts-v.restarts)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	m := start(t, "runs")
 	got, err := m.Metrics(t.Context())

@@ -44,15 +44,18 @@ type vm struct {
 
 	served sync.WaitGroup // console and vhost-user
 
-	asked  atomic.Bool // we asked for the end
-	mu     sync.Mutex
-	reason string // why QEMU says that it ended
+	asked    atomic.Bool // we asked for the end
+	mu       sync.Mutex
+	reason   string // why QEMU says that it ended
+	restarts int    // for want of a timer
+
+	resetting sync.Mutex // held while the machine is reset
 
 	done chan struct{} // closed after Stopped
 }
 
 // boot starts QEMU with its vCPUs stopped and agrees with it over QMP.
-func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP func(*vm, qmp.Event), onLine func(string)) (_ *vm, err error) {
+func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP func(*vm, qmp.Event), onLine func(*vm, string)) (_ *vm, err error) {
 	w, err := wire(m)
 	if err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP
 		return nil, err
 	}
 	v.usage = openUsage(v.proc.cmd.Process.Pid, v.ring)
-	v.served.Go(func() { v.readConsole(w.console, onLine) })
+	v.served.Go(func() { v.readConsole(w.console, func(line string) { onLine(v, line) }) })
 	if w.vsock != nil {
 		v.served.Go(func() { v.serveVsock(w.vsock) })
 	}
@@ -91,7 +94,9 @@ func (v *vm) greet(ctx context.Context, conn net.Conn, onQMP func(*vm, qmp.Event
 	if err != nil {
 		return err
 	}
+	v.mu.Lock()
 	v.qmp = client
+	v.mu.Unlock()
 	return qemu.CheckVersion(client.Version())
 }
 
@@ -207,7 +212,8 @@ func (m *Monitor) onQMP(v *vm, e qmp.Event) {
 const panicMark = "Kernel panic - not syncing"
 
 // onConsoleLine finds a panic. Root in the guest can forge one, and gains nothing.
-func (m *Monitor) onConsoleLine(line string) {
+func (m *Monitor) onConsoleLine(v *vm, line string) {
+	v.onTimerLine(line)
 	if _, what, found := strings.Cut(line, panicMark); found {
 		m.panicked(strings.TrimPrefix(what, ": "))
 	}
