@@ -51,7 +51,7 @@ func (c *cli) hostFor(path string) (*pluginhost.Host, config.Diagnostics, error)
 	lockFile := lockPath(path)
 	lock, err := config.LoadLock(lockFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, failWith(exitUsage, err)
 	}
 	opt := hostOptions()
 	opt.Lock = &lock

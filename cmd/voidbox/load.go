@@ -44,7 +44,7 @@ func (c *cli) load(ctx context.Context, path string, in *inputs, forRun bool) (*
 	opt.SecretsOptional = !forRun
 	host, diags, err := c.hostFor(path)
 	if err != nil {
-		return nil, failWith(exitMachine, err)
+		return nil, asMachineFault(err)
 	}
 	if diags.HasErrors() {
 		return nil, c.showDiagnostics(diags)

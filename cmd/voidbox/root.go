@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/internal/version"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
@@ -47,6 +48,15 @@ func failUsage(err error, remedy string, args ...any) *exitError {
 
 // errShown is for an error whose message the user has seen already.
 var errShown = errors.New("already shown")
+
+// asMachineFault is failWith(exitMachine, err) for an error that nobody has graded yet.
+func asMachineFault(err error) error {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return err
+	}
+	return failWith(exitMachine, err)
+}
 
 func failShown(code int) error { return &exitError{code: code, err: errShown, shown: true} }
 
@@ -87,9 +97,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 }
 
 func (c *cli) showError(err error) {
-	fmt.Fprintln(c.stderr, "voidbox:", err)
+	fmt.Fprintln(c.stderr, "voidbox:", event.Clean(err.Error()))
 	if remedy := errdef.Remedy(err); remedy != "" {
-		fmt.Fprintln(c.stderr, "  "+remedy)
+		fmt.Fprintln(c.stderr, "  "+event.Clean(remedy))
 	}
 }
 

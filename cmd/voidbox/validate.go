@@ -29,7 +29,7 @@ func (c *cli) validateCommand() *cobra.Command {
 			opt.SecretsOptional = true
 			host, diags, err := c.hostFor(args[0])
 			if err != nil {
-				return failWith(exitMachine, err)
+				return asMachineFault(err)
 			}
 			if host != nil {
 				defer host.Close(cmd.Context())

@@ -126,6 +126,7 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 	build := r.buildVM
 	if b.kind == base.KindSandbox {
 		build = r.buildPlugin
+		warnOfMissing(spec, b, events)
 	}
 	progress(fmt.Sprintf("starting on %s", b.name))
 	env, err := build(ctx, spec, b, progress)
@@ -141,6 +142,16 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 		Sandbox: spec.Name, Backend: b.name, Accelerator: env.Accelerator(), Kernel: event.Clean(info.Kernel), Took: time.Since(start),
 	})
 	return env, nil
+}
+
+// warnOfMissing names what a sandbox asks for and does not get from a sandbox plugin, which has the sandbox contract only.
+func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
+	if len(spec.Mounts) > 0 {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no mounts; %s will not be there", spec.Name, b.name, spec.Mounts[0].Target)})
+	}
+	if spec.Network != nil {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no network", spec.Name, b.name)})
+	}
 }
 
 // buildPlugin makes a sandbox without a VM.
