@@ -16,7 +16,7 @@ type AgentError struct {
 }
 
 func (e *AgentError) Error() string {
-	return fmt.Sprintf("guest agent %s: %v; build it with `make`, or: CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -o %s ./guest/agent",
+	return fmt.Sprintf("guest agent %s: %v; build it with `make`, or: CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -tags grpcnotrace -o %s ./guest/agent",
 		e.Path, e.Err, AgentName)
 }
 

@@ -25,7 +25,6 @@ const handshake = 10 * time.Second
 func NewServer(token []byte, s sandbox.Sandbox, ended <-chan struct{}, log *slog.Logger) *grpc.Server {
 	guard := guard{log}
 	server := grpc.NewServer(append(sandbox.ServerOptions(),
-		grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(handshake),
 		grpc.UnaryInterceptor(guard.unary),
 		grpc.StreamInterceptor(guard.stream),
