@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 )
 
 func head(p *Proc) int {
@@ -35,6 +36,7 @@ func tail(p *Proc) int {
 			return err
 		}
 		var lines []string
+		held := uint64(0)
 		fromStart := count < 0
 		skip := -count - 1
 		err := p.scan(r, func(line string) bool {
@@ -45,11 +47,16 @@ func tail(p *Proc) int {
 				return true
 			}
 			lines = append(lines, line)
+			held += uint64(len(line)) + lineOverhead
 			if int64(len(lines)) > count {
+				held -= uint64(len(lines[0])) + lineOverhead
 				lines = lines[1:]
 			}
-			return true
+			return held <= p.Limits.Memory()
 		})
+		if held > p.Limits.Memory() {
+			return syscall.ENOMEM
+		}
 		for _, line := range lines {
 			w.WriteString(line + "\n")
 		}

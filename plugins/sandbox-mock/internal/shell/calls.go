@@ -42,13 +42,24 @@ func (s *script) call(ctx context.Context, args []string) ([]string, error) {
 		err = s.fits(hc, process, args)
 	}
 	if err != nil {
-		fmt.Fprintln(hc.Stderr, err)
+		if _, captured := hc.Stdout.(*strings.Builder); !captured { // else the shell around says so
+			fmt.Fprintln(hc.Stderr, err)
+		}
 		return nil, err
 	}
 	if n := process.Signal(); n != 0 {
 		return []string{"exit", strconv.Itoa(128 + n)}, nil
 	}
+	if s.isFunction(args[0]) {
+		return args, nil
+	}
 	return s.replace(hc, process, args), nil
+}
+
+func (s *script) isFunction(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.functions[name]
 }
 
 func bounded() error {

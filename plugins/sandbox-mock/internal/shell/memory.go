@@ -122,8 +122,8 @@ func (s *script) fits(hc interp.HandlerContext, p *Process, args []string) error
 	}
 	switch args[0] {
 	case "echo", "printf", "test", "[", ":", "true":
-		// They run in the shell, and keep nothing: its memory bounds them, unless functions have taken their names.
-		if !s.shadowed.Load() {
+		// They run in the shell, and keep nothing: its memory bounds them.
+		if !s.isFunction(args[0]) {
 			return nil
 		}
 	case "eval", "read", "mapfile", "readarray", "getopts", "source", ".":

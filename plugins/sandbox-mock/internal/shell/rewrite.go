@@ -53,13 +53,16 @@ func (s *script) rewriteText(p *Process, source string) string {
 	return out.String()
 }
 
-// learn notes what the functions of a text mean to the bounds on memory.
+// learn notes the functions of a text: what they take, and that their names are not those of builtins any more.
 func (s *script) learn(p *Process, r *rewriter, source string) {
-	if r.functions {
-		s.machine.define(p, len(source))
+	if len(r.functions) == 0 {
+		return
 	}
-	if r.shadows {
-		s.shadowed.Store(true)
+	s.machine.define(p, len(source))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range r.functions {
+		s.functions[name] = true
 	}
 }
 
@@ -67,8 +70,7 @@ func (s *script) learn(p *Process, r *rewriter, source string) {
 // words expand to.
 type rewriter struct {
 	keep      map[syntax.Node]bool // made by us, to be left as it is
-	functions bool                 // the script defines some
-	shadows   bool                 // one has the name of a builtin that fits makes an exception for
+	functions []string             // that the script defines
 	err       error
 }
 
@@ -85,9 +87,8 @@ func (r *rewriter) visit(node syntax.Node) bool {
 			r.pipe(n)
 		}
 	case *syntax.FuncDecl:
-		r.functions = true
 		if n.Name != nil {
-			r.shadows = r.shadows || strings.Contains(" echo printf test [ : true ", " "+n.Name.Value+" ")
+			r.functions = append(r.functions, n.Name.Value)
 		}
 	case *syntax.CmdSubst:
 		if wholeFile(n) {

@@ -85,7 +85,7 @@ func unblock(ctx context.Context, stdin io.Reader) func() {
 // runFile runs what a file holds: a built-in program, or a script by its first line. fromShell runs a file without a first
 // line as a script, as shells do and exec(2) does not.
 func (m *Machine) runFile(p *programs.Proc, file string, depth int, fromShell bool) int {
-	content, err := m.FS.ReadFile(p.User, file)
+	content, err := m.load(p, file)
 	if err != nil {
 		return cannot(p, file, errno(err))
 	}
@@ -122,6 +122,13 @@ func (m *Machine) runFile(p *programs.Proc, file string, depth int, fromShell bo
 	return m.runFile(p, program, depth-1, fromShell)
 }
 
+// load reads the file of a program. That takes no descriptor of the process, as execve(2) takes none.
+func (m *Machine) load(p *programs.Proc, file string) ([]byte, error) {
+	user := p.User
+	user.Quota = nil
+	return m.FS.ReadFile(user, file)
+}
+
 func (m *Machine) runBuiltin(p *programs.Proc, name string) int {
 	switch name {
 	case "sh", "bash", "ash", "dash":
@@ -147,7 +154,7 @@ func (m *Machine) Exec(p *programs.Proc, started func()) (status int, err error)
 	if err != nil {
 		return 0, err
 	}
-	content, err := m.FS.ReadFile(p.User, file)
+	content, err := m.load(p, file)
 	if err != nil {
 		return 0, errno(err)
 	}

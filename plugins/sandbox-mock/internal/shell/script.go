@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mvdan.cc/sh/v3/interp"
@@ -31,11 +30,10 @@ type script struct {
 	process *Process
 	proc    *programs.Proc
 
-	shadowed atomic.Bool // see rewriter.shadows
-
-	mu    sync.Mutex
-	forks map[int]*fork     // by process id
-	jobs  map[string]string // what the interpreter calls background jobs, by process id
+	mu        sync.Mutex
+	forks     map[int]*fork     // by process id
+	jobs      map[string]string // what the interpreter calls background jobs, by process id
+	functions map[string]bool   // names that functions were given, in some subshell at least
 }
 
 // runShell is the program sh.
@@ -54,7 +52,7 @@ func (m *Machine) runShell(p *programs.Proc) int {
 	if process == nil {
 		return 2 // it was finished while it started: the machine is going down
 	}
-	s := &script{machine: m, process: process, proc: p, forks: map[int]*fork{}, jobs: map[string]string{}}
+	s := &script{machine: m, process: process, proc: p, forks: map[int]*fork{}, jobs: map[string]string{}, functions: map[string]bool{}}
 	s.learn(process, rewriter, source)
 	defer s.leave()
 	return s.run(file, params)
@@ -188,8 +186,7 @@ func (s *script) exec(ctx context.Context, args []string) error {
 		status = s.machine.Run(p, args, p.Env)
 	}
 	if c, ok := p.Stdout.(*capture); ok && c.full {
-		fmt.Fprintln(hc.Stderr, errNoMemory)
-		return errNoMemory
+		return errNoMemory // ends the substitution; the shell around it says so
 	}
 	if n := process.Signal(); n != 0 {
 		return hc.Builtin(ctx, []string{"exit", strconv.Itoa(128 + n)})
