@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -162,6 +163,9 @@ func TestHostileProducerGoesBack(t *testing.T) {
 	mustNext(t, r, &rec)
 	p.up.prod.Store(32)
 	mustBreak(t, r)
+	if !strings.Contains(r.lane.link.Err().Error(), "went back") {
+		t.Errorf("error %v", r.lane.link.Err())
+	}
 }
 
 func TestHostileEpochRecords(t *testing.T) {
@@ -443,12 +447,29 @@ func makeBlocking(t *testing.T, e *event) {
 	}
 }
 
+// pending tells whether a kick has not been taken yet.
+func pending(e *event) (yes bool) {
+	e.fd(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, _ := unix.Poll(p, 0)
+		yes = n > 0
+	})
+	return yes
+}
+
 func TestPeerMakesEventsBlockTheReader(t *testing.T) {
 	device, plugin := framesPair(t)
-	makeBlocking(t, plugin.Lane(0).Out.ready)
+	kick := plugin.Lane(0).Out.ready
+	makeBlocking(t, kick)
 	ctx, cancel := context.WithCancel(context.Background())
 	waited := make(chan error, 1)
 	go func() { waited <- device.Lane(0).In.Wait(ctx) }()
+	for range 20 { // kicks for nothing, each taken by a reader that then sleeps again
+		kick.fd(addOne)
+		for pending(kick) {
+			runtime.Gosched()
+		}
+	}
 	cancel()
 	if err := <-waited; !errors.Is(err, context.Canceled) {
 		t.Errorf("Wait: %v", err)

@@ -88,7 +88,7 @@ func (r *Reader) Wait(ctx context.Context) error {
 		if err := r.lane.link.Err(); err != nil {
 			return err
 		}
-		if r.next != r.prod || r.look() {
+		if r.next != r.prod || r.spin.until(r.ring.prod, r.prod) {
 			return nil
 		}
 		// Ask for a kick as soon as the counter leaves its place, and look again: the producer may have passed before
@@ -102,17 +102,6 @@ func (r *Reader) Wait(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (r *Reader) look() bool {
-	for range r.spin.looks() {
-		if r.ring.prod.Load() != r.prod {
-			r.spin.found()
-			return true
-		}
-	}
-	r.spin.missed()
-	return false
 }
 
 // refresh accepts the producer's counter if it is possible.

@@ -132,7 +132,7 @@ func (w *Writer) Wait(ctx context.Context, kind Kind, n int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err == ErrFull && w.look() {
+		if err == ErrFull && w.spin.until(w.ring.cons, w.cons) {
 			continue
 		}
 		w.arm(kind, n)
@@ -157,17 +157,6 @@ func (w *Writer) arm(kind Kind, n int) {
 func (w *Writer) disarm() {
 	w.ring.spaceEvent.Store(w.cons - 1)
 	w.wantCredit.Store(false)
-}
-
-func (w *Writer) look() bool {
-	for range w.spin.looks() {
-		if w.ring.cons.Load() != w.cons {
-			w.spin.found()
-			return true
-		}
-	}
-	w.spin.missed()
-	return false
 }
 
 // credited is called by the lane's reader when replies have been released.
