@@ -38,7 +38,7 @@ test: deps-test build ## run all tests, those in VMs included (installs what the
 	cd examples/plugins/llm-echo && $(GO) vet ./...
 
 test-race: build ## run the packages where goroutines meet with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./link/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/...
 
 check: lint ## what must hold before a commit: lint and the quick tests
 	$(GO) test -short -timeout 10m ./internal/importrules/... ./core/... ./sdk/... ./cmd/...
@@ -57,13 +57,15 @@ generate: ## regenerate the code of the plugin contracts
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot run) ## measure all that there is, each beside a peer
+bench: $(addprefix bench-,boot link run) ## measure all that there is, each beside a peer
 
 bench-boot: deps-run build ## measure the boot, beside QEMU with the same kernel and initrd
 	$(GO) run ./bench/boot
 bench-run: build ## measure plugin start, a mock run, exec in a guest
 	$(GO) run ./bench/run
-$(addprefix bench-,block vsock link net share image):
+bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
+	$(GO) run ./bench/link
+$(addprefix bench-,block vsock net share image):
 	@echo "$@: nothing of this area is built yet"; exit 1
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
