@@ -17,9 +17,21 @@ import (
 // patience is how long one case may take before it fails: long, since the sandbox may be a VM under emulation on a busy machine.
 const patience = 3 * time.Minute
 
-// declinable are the capabilities that a sandbox may lack.
-var declinable = []string{
-	sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapFreeze, sandbox.CapMetrics, sandbox.CapExactLimits, sandbox.CapUsers,
+// declinable are the capabilities that every sandbox may lack, demanded those that none may.
+var (
+	declinable = []string{sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapFreeze, sandbox.CapMetrics}
+	demanded   = []string{sandbox.CapExactLimits, sandbox.CapUsers}
+)
+
+// Option changes what the suite demands.
+type Option func(*terms)
+
+type terms struct{ excused []string }
+
+// Excuse lets the sandbox under test lack a capability that no sandbox may lack. It is for tests that cannot give it what it
+// needs, such as those of an agent that does not run as root, and not for plugins.
+func Excuse(capabilities ...string) Option {
+	return func(t *terms) { t.excused = append(t.excused, capabilities...) }
 }
 
 // Sandbox holds a sandbox against its contract. open returns a fresh one and cleans up after it with t.Cleanup; it is called a
@@ -27,7 +39,11 @@ var declinable = []string{
 //
 // The cases use only programs that a busybox has: sh, cat, head, tr, sleep and their like. A sandbox with a main process is
 // held against SandboxMain as well.
-func Sandbox(t *testing.T, open func(t *testing.T) sandbox.Sandbox) {
+func Sandbox(t *testing.T, open func(t *testing.T) sandbox.Sandbox, options ...Option) {
+	var terms terms
+	for _, option := range options {
+		option(&terms)
+	}
 	groups := []struct {
 		name  string
 		cases []sandboxCase
@@ -44,11 +60,11 @@ func Sandbox(t *testing.T, open func(t *testing.T) sandbox.Sandbox) {
 		t.Fatalf("info: %v", err)
 	}
 	for _, g := range groups {
-		t.Run(g.name, func(t *testing.T) { runCases(t, shared, info, g.cases) })
+		t.Run(g.name, func(t *testing.T) { runCases(t, shared, info, terms, g.cases) })
 	}
 	t.Run("shutdown", func(t *testing.T) {
 		for _, c := range shutdownCases {
-			t.Run(c.name, func(t *testing.T) { c.run(newSession(t, open(t), info)) })
+			t.Run(c.name, func(t *testing.T) { c.run(newSession(t, open(t), info, terms)) })
 		}
 	})
 }
@@ -62,7 +78,7 @@ func SandboxMain(t *testing.T, open func(t *testing.T, main []string) sandbox.Sa
 			if err != nil {
 				t.Fatalf("info: %v", err)
 			}
-			c.run(newSession(t, s, info))
+			c.run(newSession(t, s, info, terms{}))
 		})
 	}
 }
@@ -72,9 +88,9 @@ type sandboxCase struct {
 	run  func(s *session)
 }
 
-func runCases(t *testing.T, s sandbox.Sandbox, info sandbox.Info, cases []sandboxCase) {
+func runCases(t *testing.T, s sandbox.Sandbox, info sandbox.Info, terms terms, cases []sandboxCase) {
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.run(newSession(t, s, info)) })
+		t.Run(c.name, func(t *testing.T) { c.run(newSession(t, s, info, terms)) })
 	}
 }
 
@@ -82,12 +98,13 @@ func runCases(t *testing.T, s sandbox.Sandbox, info sandbox.Info, cases []sandbo
 type session struct {
 	*testing.T
 	sandbox.Sandbox
-	ctx  context.Context
-	info sandbox.Info
+	ctx   context.Context
+	info  sandbox.Info
+	terms terms
 }
 
-func newSession(t *testing.T, s sandbox.Sandbox, info sandbox.Info) *session {
-	return &session{T: t, Sandbox: s, ctx: caseContext(t), info: info}
+func newSession(t *testing.T, s sandbox.Sandbox, info sandbox.Info, terms terms) *session {
+	return &session{T: t, Sandbox: s, ctx: caseContext(t), info: info, terms: terms}
 }
 
 func caseContext(t *testing.T) context.Context {

@@ -42,10 +42,17 @@ var stateCases = []sandboxCase{
 	{"only known capabilities are declared, each once", func(s *session) {
 		seen := map[string]bool{}
 		for _, c := range s.info.Capabilities {
-			if !slices.Contains(declinable, c) || seen[c] {
+			if !slices.Contains(declinable, c) && !slices.Contains(demanded, c) || seen[c] {
 				s.Errorf("capability %q is unknown or declared twice", c)
 			}
 			seen[c] = true
+		}
+	}},
+	{"no capability is declined but those that may be", func(s *session) {
+		for _, c := range demanded {
+			if !s.has(c) && !slices.Contains(s.terms.excused, c) {
+				s.Errorf("capability %q is missing; a sandbox may lack only %q", c, declinable)
+			}
 		}
 	}},
 	{"uptime passes", func(s *session) {

@@ -14,7 +14,11 @@ const (
 	CapDial      = "dial"
 	CapFreeze    = "freeze"
 	CapMetrics   = "metrics"
-	// CapExactLimits says that Limits are enforced by a kernel.
+)
+
+// Capabilities that a sandbox must have, and declares all the same: an agent outside of a sandbox may run where it has none.
+const (
+	// CapExactLimits says that Limits are enforced.
 	CapExactLimits = "limits"
 	// CapUsers says that commands can run as different users and that files have owners.
 	CapUsers = "users"

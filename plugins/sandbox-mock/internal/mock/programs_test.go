@@ -106,7 +106,7 @@ var commands = []struct{ script, want string }{
 	{`while read a b; do echo "$b $a"; done <<end` + "\n1 2\n3 4\nend", "2 1\n4 3\n"},
 	{`sleep 100 & p=$!; kill -9 $p; wait $p; echo $?`, "137\n"},
 	{`(exit 3) & wait $!; echo $?`, "3\n"},
-	{`for i in 1 2 3; do (sleep 0.0$i; echo $i) & done; wait`, "1\n2\n3\n"},
+	{`{ for i in 3 1 2; do (sleep 0.01; echo $i) & done; wait; } | sort`, "1\n2\n3\n"},
 	{`trap 'echo bye' EXIT; echo hi`, "hi\nbye\n"},
 	{`set -o pipefail; false | true; echo $?`, "1\n"},
 	{`echo 'echo from stdin' | sh`, "from stdin\n"},
