@@ -10,4 +10,11 @@
 //   - process substitution makes named pipes on the host: their directory is one that cannot exist, so it fails.
 //
 // What remains of the host are anonymous pipes, which the interpreter connects commands with.
+//
+// # Limits
+//
+// There is no kernel that counts, so this package does. Open files and the size of files are counted by the file system
+// (memfs.Quota). Subshells are made processes (fork.go), which have clocks (clock.go): a shell that waits for the left side of a
+// pipeline after the right side has ended is taken to be at work. Memory is what variables hold (memory.go); what a word expands
+// to is estimated before the interpreter expands it (cost.go, bound.go). Limits are handed down as on Linux (limits.go).
 package shell
