@@ -90,6 +90,9 @@ func serve(p Plugin, stderr *os.File) int {
 		return 1
 	}
 
+	// go-plugin swallows SIGINT too, but only some time after the host has read the handshake.
+	signal.Ignore(os.Interrupt)
+
 	inst := newInstance(p)
 	var server atomic.Pointer[grpc.Server]
 	stopOnSIGTERM(inst, &server)
