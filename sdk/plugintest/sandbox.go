@@ -202,7 +202,12 @@ func (s *session) dir() string {
 	s.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := s.Remove(ctx, path, true); err != nil {
+		// A command that was just cancelled may still write a last file while the tree goes.
+		err := s.Remove(ctx, path, true)
+		for err != nil && ctx.Err() == nil {
+			err = s.Remove(ctx, path, true)
+		}
+		if err != nil {
 			s.Errorf("remove the directory of the case: %v", err)
 		}
 	})
