@@ -46,15 +46,15 @@ func SetOpenFiles() error {
 // reserve is memory that commands cannot take from the agent and the kernel, in bytes.
 const reserve = 40 << 20
 
-// WorkBounds are the bounds of everything but the agent: all memory but a reserve, and as many processes as asked for or
-// three quarters of what the kernel allows.
+// WorkBounds are the bounds of everything but the agent: all memory that is free now, so neither the kernel's nor the
+// initramfs's, but a reserve, and as many processes as asked for or three quarters of what the kernel allows.
 func WorkBounds(processes uint64) (cgroup.Bounds, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return cgroup.Bounds{}, err
 	}
-	total := uint64(info.Totalram) * uint64(info.Unit)
-	b := cgroup.Bounds{MemoryBytes: total - min(reserve, total/4), Processes: processes}
+	free := uint64(info.Freeram) * uint64(info.Unit)
+	b := cgroup.Bounds{MemoryBytes: free - min(reserve, free/4), Processes: processes}
 	if b.Processes > 0 {
 		return b, nil
 	}
