@@ -72,19 +72,30 @@ func (t *Table) start(s Spec, attr *syscall.ProcAttr) (*Child, error) {
 	if !attr.Sys.Ptrace {
 		return c, nil
 	}
-	if err := c.limit(s.Limits); err != nil {
+	if err := t.limit(c, s.Limits); err != nil {
 		_ = t.Signal(c, syscall.SIGKILL)
 		return nil, err
 	}
 	return c, nil
 }
 
+// look is how often a start asks the kernel itself for its child's stop. A reaper that slept in waitid while stops were pending
+// was seen once, on a busy machine; whoever waits for a stop must not depend on its wake-up alone.
+const look = 20 * time.Millisecond
+
 // limit waits until the child stops at its exec, sets its limits and lets it go.
-func (c *Child) limit(limits []Limit) error {
-	select {
-	case <-c.trapped:
-	case <-c.done:
-		return nil // killed before it came to run
+func (t *Table) limit(c *Child, limits []Limit) error {
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for stopped := false; !stopped; {
+		select {
+		case <-c.trapped:
+			stopped = true
+		case <-c.done:
+			return nil // killed before it came to run
+		case <-ticker.C:
+			t.collect()
+		}
 	}
 	for _, l := range limits {
 		rlimit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
