@@ -1,4 +1,4 @@
-// Voidbox-guest-agent is PID 1 of a voidbox machine: it makes the machine usable and serves the sandbox contract to the host,
+// Command voidbox-guest-agent is PID 1 of a voidbox machine: it makes the machine usable and serves the sandbox contract to the host,
 // on vsock port 1234. Started as anything but PID 1, it serves the same contract on a unix socket, for tests.
 //
 // It is one static binary:
