@@ -60,10 +60,10 @@ func playQEMU(args []string) {
 		fmt.Fprintln(os.Stderr, "qemu-system-x86_64: Error loading uncompressed kernel without PVH ELF Note")
 		os.Exit(1)
 	case "mute":
-		select {}
+		hang()
 	case "babbles":
 		fmt.Fprintln(q.out, "I am no QEMU")
-		select {}
+		hang()
 	}
 	version := `{"major": 7, "minor": 2, "micro": 22}`
 	if q.name == "old" {
@@ -83,7 +83,15 @@ func playQEMU(args []string) {
 		q.obey(cmd.Execute, cmd.Arguments, cmd.ID)
 	}
 	if q.name == "stubborn" {
-		select {}
+		hang()
+	}
+}
+
+// hang waits for a signal that ends the process. An empty select would do the same until the runtime calls it a deadlock, which it
+// does whenever no other goroutine happens to be left.
+func hang() {
+	for {
+		_ = unix.Pause()
 	}
 }
 
@@ -135,7 +143,7 @@ func (q *fakeQEMU) runGuest() {
 	case "crashes":
 		fmt.Fprintln(os.Stderr, "qemu-system-x86_64: assertion failed: the sky is up")
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-		select {}
+		hang()
 	case "floods":
 		for range 4096 {
 			fmt.Fprint(q.console, strings.Repeat("x", 1023)+"\n")
