@@ -58,6 +58,9 @@ type Activation struct {
 	// Broken reports that the driver broke a queue (ErrRing), or that guest memory went away. The device
 	// no longer serves that queue. It does not block, and may be nil.
 	Broken func(queue int, err error)
+	// ConfigChanged tells the driver that the configuration space has changed, such as a carrier or the size of a balloon. It does
+	// not block, and may be nil where a transport has no such message.
+	ConfigChanged func()
 }
 
 // Kick is the driver's notification that a queue has something new.
