@@ -24,7 +24,8 @@ var (
 	bashProgram    = program{"bash", "bash-static", []string{"bin/bash-static", "usr/bin/bash-static"}}
 )
 
-func (c *Cache) busybox(ctx context.Context) (string, error) {
+// Busybox returns the path of a static busybox: the host's where it has one, else out of a Debian package.
+func (c *Cache) Busybox(ctx context.Context) (string, error) {
 	file, err := c.program(ctx, busyboxProgram)
 	var unavailable *PackageError
 	if errors.As(err, &unavailable) {
@@ -136,7 +137,7 @@ func (in *inputs) addModules(t *tree) error {
 	root := "lib/modules/" + in.release
 	var list strings.Builder
 	for _, m := range in.modules {
-		data, err := readModule(filepath.Join(in.modulesDir, filepath.FromSlash(m)))
+		data, err := ReadModule(filepath.Join(in.modulesDir, filepath.FromSlash(m)))
 		if err != nil {
 			return err
 		}

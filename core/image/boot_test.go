@@ -21,7 +21,7 @@ func TestKernelsBoot(t *testing.T) {
 	means := testvm.Require(t)
 	agent := testvm.Build(t, "./testdata/init", "init")
 	kernels := map[string]image.Kernel{means.Kernel.Origin: means.Kernel}
-	debian, err := image.DebianKernel(means.Cache, t.Context())
+	debian, err := means.Cache.DebianKernel(t.Context())
 	if err != nil && os.Getenv(testvm.RequireEnv) == "1" {
 		t.Fatal(err)
 	}

@@ -17,13 +17,13 @@ const cloudKernel = "linux-image-cloud-amd64"
 
 var cloudImage = regexp.MustCompile(`^linux-image-([0-9][0-9a-z.+~-]*-cloud-amd64)$`)
 
-// debianKernel returns Debian's cloud kernel. Once fetched it stays, so that runs do not change under their user; who
-// wants the newest removes the entry from the cache.
-func (c *Cache) debianKernel(ctx context.Context) (Kernel, error) {
+// DebianKernel returns Debian's cloud kernel, whatever other kernels there are. Once fetched it stays, so that runs do not
+// change under their user; who wants the newest removes the entry from the cache.
+func (c *Cache) DebianKernel(ctx context.Context) (Kernel, error) {
 	return c.debianKernelFrom(ctx, c.fetchDebianKernel)
 }
 
-// fetchedDebianKernel is debianKernel for a caller who does not want to fetch one now.
+// fetchedDebianKernel is DebianKernel for a caller who does not want to fetch one now.
 func (c *Cache) fetchedDebianKernel(ctx context.Context) (Kernel, error) {
 	return c.debianKernelFrom(ctx, func(context.Context, string) error {
 		return &PackageError{cloudKernel, errors.New("not fetched yet")}

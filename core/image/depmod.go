@@ -72,7 +72,7 @@ func scanModules(modulesDir string) (*moduleTree, error) {
 
 // moduleDepends returns the names that the "depends" field of a module's .modinfo lists.
 func moduleDepends(file string) ([]string, error) {
-	data, err := readModule(file)
+	data, err := ReadModule(file)
 	if err != nil {
 		return nil, err
 	}

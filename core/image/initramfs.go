@@ -108,7 +108,7 @@ func (c *Cache) gather(ctx context.Context, spec InitramfsSpec) (in inputs, err 
 	if spec.Contents == Minimal {
 		return in, nil
 	}
-	if in.busybox, err = c.busybox(ctx); err != nil {
+	if in.busybox, err = c.Busybox(ctx); err != nil {
 		return in, err
 	}
 	in.bash, err = c.bash(ctx)

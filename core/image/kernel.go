@@ -62,7 +62,7 @@ func (c *Cache) resolve(ctx context.Context, path string) (Kernel, error) {
 	if path != "" {
 		return c.namedKernel(ctx, path)
 	}
-	return firstKernel(ctx, c.ownKernel, c.debianKernel, c.hostKernel)
+	return firstKernel(ctx, c.ownKernel, c.DebianKernel, c.hostKernel)
 }
 
 // CachedKernel returns the kernel that [Cache.Kernel] would choose if nothing could be fetched.

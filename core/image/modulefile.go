@@ -11,8 +11,8 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// readModule returns the content of a module file, unpacked: a kernel without module decompression can load it then.
-func readModule(file string) ([]byte, error) {
+// ReadModule returns the content of a module file, unpacked: a kernel without module decompression can load it then.
+func ReadModule(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err

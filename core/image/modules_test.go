@@ -163,7 +163,7 @@ func TestPackedModulesAreUnpacked(t *testing.T) {
 		}
 		path := filepath.Join(t.TempDir(), name)
 		writeFile(t, path, packed.String())
-		got, err := readModule(path)
+		got, err := ReadModule(path)
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
@@ -174,7 +174,7 @@ func TestPackedModulesAreUnpacked(t *testing.T) {
 			continue
 		}
 		writeFile(t, path, packed.String()[:packed.Len()/2])
-		if _, err := readModule(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := ReadModule(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s cut in half: %v, want an error that names it", name, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestModuleThatUnpacksWithoutEndIsRefused(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "bomb.ko.gz")
 	writeFile(t, path, packed.String())
-	if _, err := readModule(path); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if _, err := ReadModule(path); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("%v, want an error about the size", err)
 	}
 }
