@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/voidbox-run/voidbox/internal/vmmachine"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/args"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/machine"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -46,7 +46,7 @@ func wire(m vmm.Machine) (_ *wiring, err error) {
 			return nil, err
 		}
 	}
-	initrd, err := machine.Initrd(m.Initrd)
+	initrd, err := vmmachine.Initrd(m.Initrd)
 	if err != nil {
 		return nil, err
 	}

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/hostmem"
+	"github.com/voidbox-run/voidbox/internal/hostmem"
+	"github.com/voidbox-run/voidbox/internal/vmlifecycle"
+	"github.com/voidbox-run/voidbox/internal/vmmachine"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/machine"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qmp"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/tsc"
@@ -19,8 +20,13 @@ import (
 // overhead is what QEMU takes beside the guest's memory, in bytes.
 const overhead = 64 << 20
 
-// ReasonMemory marks a VM that does not fit into the host's memory.
-const ReasonMemory = "host_memory"
+// limits of a machine.
+var limits = vmmachine.Limits{
+	Backend:     "qemu",
+	CPUs:        64,   // what our own kernel is built for
+	Disks:       5,    // QEMU's microvm has eight virtio slots; vsock and rng take two, and one is kept
+	CommandLine: 1536, // x86 kernels take 2047 bytes, of which ours need some
+}
 
 // Options are what a user may choose.
 type Options struct {
@@ -34,8 +40,8 @@ type Monitor struct {
 	opt     Options
 	confine func(jail.Grants) error // nil in tests, where it would confine the test
 	clock   *tsc.Meter
-	events  *eventLog
-	states  states
+	events  *vmlifecycle.Events
+	states  *vmlifecycle.States
 	vm      *vm // set once created
 }
 
@@ -47,7 +53,7 @@ func New() *Monitor {
 }
 
 func newMonitor() *Monitor {
-	return &Monitor{clock: tsc.Start(), events: newEventLog(), states: states{now: none}}
+	return &Monitor{clock: tsc.Start(), events: vmlifecycle.NewEvents(), states: vmlifecycle.NewStates()}
 }
 
 // Configure takes the user's choices; to be called before Create.
@@ -55,26 +61,26 @@ func (m *Monitor) Configure(opt Options) { m.opt = opt }
 
 // Create implements vmm.VMM.
 func (m *Monitor) Create(ctx context.Context, spec vmm.Machine) (vmm.Created, error) {
-	err := m.states.change("create", none, creating, func() error { return nil })
+	err := m.states.Change("create", vmlifecycle.None, vmlifecycle.Creating, func() error { return nil })
 	if err != nil {
 		return vmm.Created{}, err
 	}
 	made, err := m.create(ctx, spec)
 	if err != nil {
-		m.states.set(none)
+		m.states.Set(vmlifecycle.None)
 		return vmm.Created{}, err
 	}
 	m.vm = made
-	m.states.set(created)
+	m.states.Set(vmlifecycle.Created)
 	go m.supervise(made)
 	return vmm.Created{Accelerator: made.accelerator, Monitor: "QEMU " + made.qmp.Version()}, nil
 }
 
 func (m *Monitor) create(ctx context.Context, spec vmm.Machine) (*vm, error) {
-	if err := machine.Check(spec); err != nil {
+	if err := vmmachine.Check(spec, limits); err != nil {
 		return nil, err
 	}
-	if err := checkHostMemory(spec.MemoryBytes); err != nil {
+	if err := hostmem.Local().Fit(spec.MemoryBytes, overhead, "QEMU"); err != nil {
 		return nil, err
 	}
 	wanted := spec.Accelerator
@@ -100,36 +106,23 @@ func (m *Monitor) create(ctx context.Context, spec vmm.Machine) (*vm, error) {
 	return made, nil
 }
 
-func checkHostMemory(guest uint64) error {
-	available, bound, err := hostmem.Local().Available()
-	if err != nil {
-		return fmt.Errorf("see how much memory this machine has: %w", err)
-	}
-	if guest+overhead <= available {
-		return nil
-	}
-	return errdef.New(errdef.ErrExhausted, "a VM with %d MiB does not fit: %s has %d MiB left, and QEMU itself takes %d",
-		guest>>20, bound, available>>20, uint64(overhead)>>20).
-		WithReason(ReasonMemory).WithRemedy("lower memory in the sandbox block, or free some on this machine")
-}
-
 // Start implements vmm.VMM.
 func (m *Monitor) Start(ctx context.Context) error {
-	return m.states.change("start", created, running, func() error {
+	return m.states.Change("start", vmlifecycle.Created, vmlifecycle.Running, func() error {
 		return m.command(ctx, "cont", vmm.Started)
 	})
 }
 
 // Pause implements vmm.VMM.
 func (m *Monitor) Pause(ctx context.Context) error {
-	return m.states.change("pause", running, paused, func() error {
+	return m.states.Change("pause", vmlifecycle.Running, vmlifecycle.Paused, func() error {
 		return m.command(ctx, "stop", vmm.Paused)
 	})
 }
 
 // Resume implements vmm.VMM.
 func (m *Monitor) Resume(ctx context.Context) error {
-	return m.states.change("resume", paused, running, func() error {
+	return m.states.Change("resume", vmlifecycle.Paused, vmlifecycle.Running, func() error {
 		return m.command(ctx, "cont", vmm.Resumed)
 	})
 }
@@ -145,25 +138,25 @@ func (m *Monitor) command(ctx context.Context, name string, then vmm.EventKind) 
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	m.events.add(vmm.Event{Kind: then})
+	m.events.Add(vmm.Event{Kind: then})
 	return nil
 }
 
 // Stop implements vmm.VMM.
 func (m *Monitor) Stop(ctx context.Context, grace time.Duration) error {
-	err := m.states.change("stop", none, stopped, func() error { return nil })
+	err := m.states.Change("stop", vmlifecycle.None, vmlifecycle.Stopped, func() error { return nil })
 	if err == nil {
-		m.events.add(vmm.Event{Kind: vmm.Stopped})
+		m.events.Add(vmm.Event{Kind: vmm.Stopped})
 		return nil
 	}
-	switch m.states.get() {
-	case creating:
+	switch m.states.Get() {
+	case vmlifecycle.Creating:
 		return err
-	case stopped:
+	case vmlifecycle.Stopped:
 		if m.vm == nil {
 			return nil
 		}
-	case running:
+	case vmlifecycle.Running:
 		m.vm.powerDown(ctx, grace)
 		m.vm.end()
 	default:
@@ -190,7 +183,7 @@ func noSnapshots() error {
 
 // Watch implements vmm.VMM.
 func (m *Monitor) Watch(ctx context.Context, fn func(vmm.Event) error) error {
-	return m.events.watch(ctx, fn)
+	return m.events.Watch(ctx, fn)
 }
 
 // Console implements vmm.VMM.
@@ -212,7 +205,7 @@ func (m *Monitor) Metrics(context.Context) (map[string]uint64, error) {
 }
 
 func (m *Monitor) existing() (*vm, error) {
-	if s := m.states.get(); s == none || s == creating || m.vm == nil {
+	if s := m.states.Get(); s == vmlifecycle.None || s == vmlifecycle.Creating || m.vm == nil {
 		return nil, errdef.New(errdef.ErrState, "there is no VM yet")
 	}
 	return m.vm, nil

@@ -6,19 +6,19 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/console"
+	"github.com/voidbox-run/voidbox/internal/guestconsole"
 )
 
 // usage reads what QEMU consumes. Its files are opened before this process is confined, and read anew each time.
 type usage struct {
 	stat, statm *os.File
-	ring        *console.Ring
+	ring        *guestconsole.Ring
 }
 
 // userHz is the unit of times in /proc, fixed in Linux's ABI.
 const userHz = 100
 
-func openUsage(pid int, ring *console.Ring) *usage {
+func openUsage(pid int, ring *guestconsole.Ring) *usage {
 	stat, _ := os.Open(fmt.Sprintf("/proc/%d/stat", pid))
 	statm, _ := os.Open(fmt.Sprintf("/proc/%d/statm", pid))
 	return &usage{stat: stat, statm: statm, ring: ring}

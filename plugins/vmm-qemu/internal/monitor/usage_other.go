@@ -2,12 +2,12 @@
 
 package monitor
 
-import "github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/console"
+import "github.com/voidbox-run/voidbox/internal/guestconsole"
 
 // usage knows the console only: this system has no /proc.
-type usage struct{ ring *console.Ring }
+type usage struct{ ring *guestconsole.Ring }
 
-func openUsage(_ int, ring *console.Ring) *usage { return &usage{ring: ring} }
+func openUsage(_ int, ring *guestconsole.Ring) *usage { return &usage{ring: ring} }
 
 func (u *usage) read() map[string]uint64 {
 	return map[string]uint64{"console.bytes": u.ring.Written()}

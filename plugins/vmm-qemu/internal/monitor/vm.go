@@ -14,8 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/voidbox-run/voidbox/internal/guestconsole"
+	"github.com/voidbox-run/voidbox/internal/vmlifecycle"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/args"
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/console"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qmp"
@@ -38,7 +39,7 @@ type vm struct {
 	accelerator string
 	proc        *process
 	qmp         *qmp.Client
-	ring        *console.Ring
+	ring        *guestconsole.Ring
 	device      *socketDevice // nil without vsock
 	usage       *usage
 
@@ -60,7 +61,7 @@ func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP
 	if err != nil {
 		return nil, err
 	}
-	v := &vm{accelerator: h.Accelerator, ring: &console.Ring{}, done: make(chan struct{})}
+	v := &vm{accelerator: h.Accelerator, ring: &guestconsole.Ring{}, done: make(chan struct{})}
 	if m.Vsock != nil {
 		if v.device, err = newSocketDevice(m.Vsock); err != nil {
 			w.close()
@@ -113,7 +114,7 @@ func (v *vm) explain(err error) error {
 func (v *vm) readConsole(conn net.Conn, onLine func(string)) {
 	defer conn.Close()
 	defer v.ring.Close()
-	_, _ = io.Copy(io.MultiWriter(v.ring, console.NewLines(onLine)), conn)
+	_, _ = io.Copy(io.MultiWriter(v.ring, guestconsole.NewLines(onLine)), conn)
 }
 
 // serveVsock drives the device until QEMU hangs up. A QEMU that breaks the protocol has lost its device for good, and ends.
@@ -220,8 +221,8 @@ func (m *Monitor) onConsoleLine(v *vm, line string) {
 }
 
 func (m *Monitor) panicked(detail string) {
-	if !m.events.has(vmm.Panic) {
-		m.events.add(vmm.Event{Kind: vmm.Panic, Detail: detail})
+	if !m.events.Has(vmm.Panic) {
+		m.events.Add(vmm.Event{Kind: vmm.Panic, Detail: detail})
 	}
 }
 
@@ -229,21 +230,21 @@ func (m *Monitor) panicked(detail string) {
 func (m *Monitor) supervise(v *vm) {
 	defer close(v.done)
 	v.wait()
-	m.states.set(stopped) // waits for a call that is under way, whose event comes before ours
+	m.states.Set(vmlifecycle.Stopped) // waits for a call that is under way, whose event comes before ours
 	v.mu.Lock()
 	reason := v.reason
 	v.mu.Unlock()
 	switch {
 	case reason == "guest-shutdown":
-		m.events.add(vmm.Event{Kind: vmm.PowerOff})
-	case m.events.has(vmm.Panic):
+		m.events.Add(vmm.Event{Kind: vmm.PowerOff})
+	case m.events.Has(vmm.Panic):
 	case reason == "guest-reset":
-		m.events.add(vmm.Event{Kind: vmm.Reset})
+		m.events.Add(vmm.Event{Kind: vmm.Reset})
 	case v.asked.Load():
 	default:
-		m.events.add(vmm.Event{Kind: vmm.Failed, Detail: v.obituary(reason)})
+		m.events.Add(vmm.Event{Kind: vmm.Failed, Detail: v.obituary(reason)})
 	}
-	m.events.add(vmm.Event{Kind: vmm.Stopped})
+	m.events.Add(vmm.Event{Kind: vmm.Stopped})
 }
 
 // obituary says how QEMU ended when nobody wanted it to.

@@ -1,4 +1,4 @@
-package machine
+package vmmachine
 
 import (
 	"bytes"
@@ -32,6 +32,10 @@ func file(t *testing.T, name string, content []byte) string {
 	return path
 }
 
+var limits = Limits{
+	Backend: "test", CPUs: 64, Memory: 1 << 40, Disks: 5, CommandLine: 1536, Links: []vmm.LinkKind{vmm.LinkNet},
+}
+
 func good(t *testing.T) vmm.Machine {
 	return vmm.Machine{
 		Name:        "box-1",
@@ -46,10 +50,12 @@ func good(t *testing.T) vmm.Machine {
 }
 
 func TestGoodMachinePasses(t *testing.T) {
-	if err := Check(good(t)); err != nil {
+	if err := Check(good(t), limits); err != nil {
 		t.Fatal(err)
 	}
 }
+
+var nic = vmm.Link{Kind: vmm.LinkNet, ID: "eth0", SocketPath: "/run/x/net", MAC: []byte{2, 0, 0, 0, 0, 1}, MTU: 1500}
 
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	cases := []struct {
@@ -79,7 +85,15 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"host's CID", func(m *vmm.Machine) { m.Vsock.GuestCID = 2 }, errdef.ErrInvalid, "guest CID 2"},
 		{"socket path too long", func(m *vmm.Machine) { m.Vsock.SocketPath = "/" + strings.Repeat("x", 96) }, errdef.ErrInvalid, "at most 107"},
 		{"socket path relative", func(m *vmm.Machine) { m.Vsock.SocketPath = "vsock" }, errdef.ErrInvalid, "not absolute"},
-		{"link", func(m *vmm.Machine) { m.Links = []vmm.Link{{Kind: vmm.LinkNet}} }, errdef.ErrUnsupported, "net devices"},
+		{"too much memory", func(m *vmm.Machine) { m.MemoryBytes = 1<<40 + 1 }, errdef.ErrInvalid, "at most 1048576 MiB"},
+		{"too many disks", func(m *vmm.Machine) { m.Disks = make([]vmm.Disk, 6) }, errdef.ErrInvalid, "6 disks"},
+		{"link of a kind without a device", func(m *vmm.Machine) { m.Links = []vmm.Link{{Kind: vmm.LinkFS}} }, errdef.ErrUnsupported, "fs devices"},
+		{"link without an id", func(m *vmm.Machine) { m.Links = []vmm.Link{{Kind: vmm.LinkNet}} }, errdef.ErrInvalid, "link id"},
+		{"link id twice", func(m *vmm.Machine) { m.Links = []vmm.Link{nic, nic} }, errdef.ErrInvalid, "used twice"},
+		{"link to nowhere", func(m *vmm.Machine) { l := nic; l.SocketPath = "x"; m.Links = []vmm.Link{l} }, errdef.ErrInvalid, "absolute"},
+		{"group MAC", func(m *vmm.Machine) { l := nic; l.MAC = []byte{1, 0, 0, 0, 0, 1}; m.Links = []vmm.Link{l} }, errdef.ErrInvalid, "MAC 010000000001"},
+		{"MTU of 0", func(m *vmm.Machine) { l := nic; l.MTU = 0; m.Links = []vmm.Link{l} }, errdef.ErrInvalid, "mtu = 0"},
+		{"1000 queues", func(m *vmm.Machine) { l := nic; l.Queues = 1000; m.Links = []vmm.Link{l} }, errdef.ErrInvalid, "queues = 1000"},
 		{"command line with a line end", func(m *vmm.Machine) { m.CommandLine = "a\nb" }, errdef.ErrInvalid, "control character"},
 		{"command line too long", func(m *vmm.Machine) { m.CommandLine = strings.Repeat("x", 4096) }, errdef.ErrInvalid, "4096 bytes"},
 	}
@@ -87,7 +101,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := good(t)
 			c.change(&m)
-			err := Check(m)
+			err := Check(m, limits)
 			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error = %v; want kind %v, with %q", err, c.kind, c.says)
 			}
@@ -126,6 +140,6 @@ func FuzzKernelHeader(f *testing.F) {
 		if err := os.WriteFile(path, image, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_ = checkKernel(vmm.Machine{KernelPath: path})
+		_ = checkKernel(vmm.Machine{KernelPath: path}, limits)
 	})
 }

@@ -1,4 +1,4 @@
-package machine
+package vmmachine
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ const (
 // arm64MagicAt is the place of "ARM\x64" in an arm64 Image: Linux Documentation/arch/arm64/booting.rst.
 const arm64MagicAt, arm64Magic = 56, "ARMd"
 
-func checkKernel(m vmm.Machine) error {
+func checkKernel(m vmm.Machine, _ Limits) error {
 	f, err := os.Open(m.KernelPath)
 	if err != nil {
 		return fileError("kernel", err)

@@ -1,4 +1,4 @@
-package monitor
+package vmlifecycle
 
 import (
 	"context"
@@ -7,18 +7,19 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
-// eventLog keeps every event, since a watcher is told from the first one on. There are few: the guest can cause each kind but
-// once, and the rest is asked for.
-type eventLog struct {
+// Events keeps every event, since a watcher is told from the first one on. They are few where a monitor lets the guest cause
+// each kind but once, and the rest is asked for.
+type Events struct {
 	mu     sync.Mutex
 	events []vmm.Event
 	more   chan struct{} // closed when there is another event
 }
 
-func newEventLog() *eventLog { return &eventLog{more: make(chan struct{})} }
+// NewEvents returns a log without events.
+func NewEvents() *Events { return &Events{more: make(chan struct{})} }
 
-// add appends e; nothing follows Stopped.
-func (l *eventLog) add(e vmm.Event) {
+// Add appends e; nothing follows Stopped.
+func (l *Events) Add(e vmm.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.events); n > 0 && l.events[n-1].Kind == vmm.Stopped {
@@ -29,8 +30,8 @@ func (l *eventLog) add(e vmm.Event) {
 	l.more = make(chan struct{})
 }
 
-// has tells whether there was an event of a kind.
-func (l *eventLog) has(kind vmm.EventKind) bool {
+// Has tells whether there was an event of a kind.
+func (l *Events) Has(kind vmm.EventKind) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.events {
@@ -41,8 +42,8 @@ func (l *eventLog) has(kind vmm.EventKind) bool {
 	return false
 }
 
-// watch calls fn with every event and returns after Stopped.
-func (l *eventLog) watch(ctx context.Context, fn func(vmm.Event) error) error {
+// Watch calls fn with every event and returns after Stopped.
+func (l *Events) Watch(ctx context.Context, fn func(vmm.Event) error) error {
 	for n := 0; ; {
 		l.mu.Lock()
 		pending, more := l.events[n:], l.more

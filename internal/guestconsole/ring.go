@@ -1,4 +1,4 @@
-package console
+package guestconsole
 
 import (
 	"context"
@@ -15,10 +15,10 @@ const maxChunk = 32 << 10
 // Ring is the kept output. Positions count bytes since the guest started. The zero value is ready to use.
 type Ring struct {
 	mu     sync.Mutex
-	data   [Size]byte
 	end    uint64        // position behind the newest byte
 	closed bool          // no more output will come
 	grown  chan struct{} // closed at the next Write or Close; nil when nobody waits
+	data   [Size]byte    // last, so that no collector looks through it: what was never written takes no memory
 }
 
 // Write appends p; it never fails and never waits for readers.

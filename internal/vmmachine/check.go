@@ -1,4 +1,4 @@
-package machine
+package vmmachine
 
 import (
 	"fmt"
@@ -10,14 +10,21 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
-// Bounds of a machine.
-const (
-	MaxCPUs        = 64 // what our own kernel is built for
-	MaxDisks       = 5  // QEMU's microvm has eight virtio slots; vsock and rng take two, and one is kept
-	MinMemory      = 64 << 20
-	maxCommandLine = 1536 // x86 kernels take 2047 bytes, of which ours need some
-	maxSocketPath  = 107  // struct sockaddr_un, less the final zero
-)
+// MinMemory is what a kernel needs beside its initramfs, in bytes.
+const MinMemory = 64 << 20
+
+// maxSocketPath is struct sockaddr_un, less the final zero.
+const maxSocketPath = 107
+
+// Limits are a monitor's own.
+type Limits struct {
+	Backend     string // for messages
+	CPUs        int
+	Memory      uint64 // in bytes; 0 means that the host alone is the limit
+	Disks       int
+	CommandLine int            // bytes that a machine may add to what the monitor needs
+	Links       []vmm.LinkKind // the kinds that there are devices for
+}
 
 // longestSuffix is what a socket of the vsock device may have behind its path.
 const longestSuffix = "_4294967295"
@@ -27,13 +34,13 @@ var (
 	idPattern   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,20}$`)
 )
 
-// Check returns the first thing that is wrong with m, of kind errdef.ErrInvalid, errdef.ErrNotFound or
+// Check returns the first thing that is wrong with m, of kind errdef.ErrInvalid, errdef.ErrNotFound, errdef.ErrPermission or
 // errdef.ErrUnsupported.
-func Check(m vmm.Machine) error {
-	for _, check := range []func(vmm.Machine) error{
-		checkName, checkCPUs, checkWires, checkCommandLine, checkKernel, checkDisks, checkMemory,
+func Check(m vmm.Machine, l Limits) error {
+	for _, check := range []func(vmm.Machine, Limits) error{
+		checkName, checkCPUs, checkLinks, checkVsock, checkCommandLine, checkKernel, checkDisks, checkMemory,
 	} {
-		if err := check(m); err != nil {
+		if err := check(m, l); err != nil {
 			return err
 		}
 	}
@@ -44,24 +51,21 @@ func invalid(format string, args ...any) *errdef.Error {
 	return errdef.New(errdef.ErrInvalid, format, args...)
 }
 
-func checkName(m vmm.Machine) error {
+func checkName(m vmm.Machine, _ Limits) error {
 	if !namePattern.MatchString(m.Name) {
 		return invalid("machine name %q: want 1 to 63 characters of a-z, 0-9 and hyphens between them", m.Name)
 	}
 	return nil
 }
 
-func checkCPUs(m vmm.Machine) error {
-	if m.CPUs < 1 || m.CPUs > MaxCPUs {
-		return invalid("cpus = %d: a machine has between 1 and %d", m.CPUs, MaxCPUs)
+func checkCPUs(m vmm.Machine, l Limits) error {
+	if m.CPUs < 1 || m.CPUs > l.CPUs {
+		return invalid("cpus = %d: a machine has between 1 and %d", m.CPUs, l.CPUs)
 	}
 	return nil
 }
 
-func checkWires(m vmm.Machine) error {
-	if len(m.Links) > 0 {
-		return errdef.New(errdef.ErrUnsupported, "the qemu backend has no %s devices over links", m.Links[0].Kind)
-	}
+func checkVsock(m vmm.Machine, _ Limits) error {
 	if m.Vsock == nil {
 		return nil
 	}
@@ -80,10 +84,10 @@ func checkWires(m vmm.Machine) error {
 	return nil
 }
 
-// checkCommandLine keeps the line one line: QEMU hands it to the kernel as it is.
-func checkCommandLine(m vmm.Machine) error {
-	if len(m.CommandLine) > maxCommandLine {
-		return invalid("the kernel's command line has %d bytes, at most %d are allowed", len(m.CommandLine), maxCommandLine)
+// checkCommandLine keeps the line one line: it reaches the kernel as it is.
+func checkCommandLine(m vmm.Machine, l Limits) error {
+	if len(m.CommandLine) > l.CommandLine {
+		return invalid("the kernel's command line has %d bytes, at most %d are allowed", len(m.CommandLine), l.CommandLine)
 	}
 	for _, r := range m.CommandLine {
 		if r < ' ' || r == 0x7f {
@@ -93,9 +97,9 @@ func checkCommandLine(m vmm.Machine) error {
 	return nil
 }
 
-func checkDisks(m vmm.Machine) error {
-	if len(m.Disks) > MaxDisks {
-		return invalid("%d disks: at most %d are possible", len(m.Disks), MaxDisks)
+func checkDisks(m vmm.Machine, l Limits) error {
+	if len(m.Disks) > l.Disks {
+		return invalid("%d disks: at most %d are possible", len(m.Disks), l.Disks)
 	}
 	seen := map[string]bool{}
 	for _, d := range m.Disks {
@@ -138,7 +142,10 @@ func checkDisk(d vmm.Disk) error {
 
 // checkMemory demands room for the initramfs, which is there twice while it is unpacked, and may fill half of the memory
 // only; a kernel that lacks it drops files without a word.
-func checkMemory(m vmm.Machine) error {
+func checkMemory(m vmm.Machine, l Limits) error {
+	if l.Memory > 0 && m.MemoryBytes > l.Memory {
+		return invalid("memory = %s: the %s backend gives a machine at most %s", mib(m.MemoryBytes), l.Backend, mib(l.Memory))
+	}
 	var initrd uint64
 	for i, s := range m.Initrd {
 		size, err := segmentSize(s)

@@ -1,4 +1,4 @@
-package machine
+package vmmachine
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
-// Initrd concatenates the segments in a sealed memory file, since QEMU takes one initrd only and the boot segment, which
-// holds a secret, must not touch a disk. The caller closes it. No segments give nil.
+// Initrd concatenates the segments in a sealed memory file: a machine takes one initrd only, and the boot segment, which holds a
+// secret, must not touch a disk. The caller closes it. No segments give nil.
 func Initrd(segments []vmm.Segment) (*os.File, error) {
 	if len(segments) == 0 {
 		return nil, nil
