@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/internal/benchtable"
+	sandboxapi "github.com/voidbox-run/voidbox/sdk/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+const (
+	blockSize   = 256 << 20 // of the disk that fio works on
+	blockRounds = 3
+	dataDisk    = "data"
+	blockGoal   = 1.0
+	blockFloor  = 0.9
+)
+
+// workload is one fio job.
+type workload struct {
+	name, pattern, block string
+	depth                int
+}
+
+var workloads = []workload{
+	{"random read 4 KiB", "randread", "4k", 1},
+	{"random read 4 KiB, depth 16", "randread", "4k", 16},
+	{"random write 4 KiB", "randwrite", "4k", 1},
+	{"random write 4 KiB, depth 16", "randwrite", "4k", 16},
+	{"sequential read 1 MiB", "read", "1m", 4},
+	{"sequential write 1 MiB", "write", "1m", 4},
+}
+
+// measureBlock runs fio in the guest, on the same host file for both sides.
+func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
+	if b.disk == "" {
+		return nil, errors.New("-disk is missing: the block area needs a root disk with fio on it")
+	}
+	dir, err := os.MkdirTemp("", "bench-block-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	data := filepath.Join(dir, "data")
+	// Written, so that neither side meets holes.
+	if err := os.WriteFile(data, bytes.Repeat([]byte{0x5a}, blockSize), 0o600); err != nil {
+		return nil, err
+	}
+	ours, theirs := map[string][]float64{}, map[string][]float64{}
+	withData := func(m vmm.VMM) vmm.VMM { return &extraDisk{m, data} }
+	err = b.turns(ctx, blockRounds, sandbox.Spec{Image: b.disk}, withData, func(mine, count bool, box *box) error {
+		for _, w := range workloads {
+			rate, err := fio(ctx, box, w)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			fmt.Printf("%-5v %-30s %10.1f MB/s\n", map[bool]string{true: "ours", false: "peer"}[mine], w.name, rate)
+			if !count {
+				continue
+			}
+			if mine {
+				ours[w.name] = append(ours[w.name], rate)
+			} else {
+				theirs[w.name] = append(theirs[w.name], rate)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var rows []benchtable.Row
+	for _, w := range workloads {
+		row := benchtable.Compare("block "+w.name, "MB/s", "QEMU's virtio-blk", ours[w.name], theirs[w.name])
+		row.Goal, row.Floor = benchtable.AtLeast(blockGoal), benchtable.AtLeast(blockFloor)
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// fio runs a workload against the data disk, past the guest's page cache, and returns MB/s.
+func fio(ctx context.Context, box *box, w workload) (float64, error) {
+	script := fmt.Sprintf(`set -e
+for d in /sys/block/vd*; do [ "$(cat $d/serial)" = %s ] && dev=/dev/${d##*/}; done
+exec fio --name=job --filename=$dev --rw=%s --bs=%s --iodepth=%d --ioengine=libaio --direct=1 --time_based --runtime=4 \
+  --ramp_time=1 --size=100%% --output-format=json --randseed=7`, dataDisk, w.pattern, w.block, w.depth)
+	var out, errs bytes.Buffer
+	exit, err := box.Exec(ctx, sandboxapi.Command{Args: []string{"/bin/sh", "-c", script}, User: "root"}, sandboxapi.IO{Stdout: &out, Stderr: &errs})
+	if err != nil {
+		return 0, err
+	}
+	if exit.Code != 0 {
+		return 0, fmt.Errorf("fio: exit %d: %s", exit.Code, errs.String())
+	}
+	var result struct {
+		Jobs []struct {
+			Read, Write struct {
+				BytesPerSecond float64 `json:"bw_bytes"`
+			}
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil || len(result.Jobs) != 1 {
+		return 0, fmt.Errorf("fio's output: %w: %.200s", err, out.String())
+	}
+	return (result.Jobs[0].Read.BytesPerSecond + result.Jobs[0].Write.BytesPerSecond) / 1e6, nil
+}
+
+// extraDisk adds a disk to whatever machine is made.
+type extraDisk struct {
+	vmm.VMM
+	path string
+}
+
+// Create implements vmm.VMM.
+func (e *extraDisk) Create(ctx context.Context, m vmm.Machine) (vmm.Created, error) {
+	m.Disks = append(m.Disks, vmm.Disk{ID: dataDisk, Path: e.path})
+	return e.VMM.Create(ctx, m)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/internal/benchtable"
+)
+
+// measureBoot compares the time from nothing to a sandbox whose agent has answered.
+func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
+	kernel, err := b.images.Kernel(ctx, image.KernelRequest{Path: b.kernel})
+	if err != nil {
+		return nil, err
+	}
+	var ours, theirs []float64
+	exits := map[bool]map[string]uint64{}
+	err = b.turns(ctx, b.rounds, sandbox.Spec{}, asIs, func(mine, count bool, box *box) error {
+		exits[mine] = kvmCounters(box.pid)
+		if !count {
+			return nil
+		}
+		ms := box.took.Seconds() * 1e3
+		fmt.Printf("%-5v %7.0f ms\n", map[bool]string{true: "ours", false: "peer"}[mine], ms)
+		if mine {
+			ours = append(ours, ms)
+		} else {
+			theirs = append(theirs, ms)
+		}
+		if mine && len(ours) == b.rounds {
+			printMetrics(ctx, box)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	printCounters(exits[true], exits[false])
+	row := benchtable.Compare("VMM start to agent ready on KVM, "+kernel.Origin+" kernel", "ms", peerName, ours, theirs)
+	row.Goal, row.Floor = benchtable.AtMost(0.8), benchtable.AtMost(1.0)
+	if kernel.Origin == image.OriginDebian {
+		row.Goal, row.Floor = benchtable.AtMost(1.0), benchtable.AtMost(1.15)
+	}
+	return []benchtable.Row{row}, nil
+}
+
+// printMetrics shows our own exits by reason.
+func printMetrics(ctx context.Context, box *box) {
+	metrics, err := box.vmm.Metrics(ctx)
+	if err != nil {
+		fmt.Println("metrics:", err)
+		return
+	}
+	fmt.Println("our counters, boot to ready:")
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		fmt.Printf("  %-40s %10d\n", name, metrics[name])
+	}
+}
