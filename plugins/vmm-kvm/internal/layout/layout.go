@@ -39,6 +39,7 @@ const (
 
 // Ports.
 const (
+	KeyboardPort     = 0x64  // only the keyboard controller's reset command
 	SerialPort       = 0x3f8 // eight of them
 	PanicPort        = 0x505 // pvpanic
 	SleepControlPort = 0x600
