@@ -8,5 +8,7 @@
 //	rings := []*virtiotest.Ring{virtiotest.NewRing(t, mem, 128, features)}
 //	virtiotest.Lend(t, dev, mem, features, rings...)
 //
+// An MMIODriver drives a device through the registers of virtio-mmio instead, and Abuse does to any device what a hostile guest would.
+//
 // All waits have a deadline, as a safety net: a test that runs into it fails.
 package virtiotest

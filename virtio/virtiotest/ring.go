@@ -53,11 +53,22 @@ func NewRing(t testing.TB, mem *Memory, size int, features uint64) *Ring {
 		Desc: mem.Alloc(16 * size), Avail: mem.Alloc(6 + 2*size), Used: mem.Alloc(6 + 8*size),
 		t: t, chains: make(map[uint16][]uint16),
 	}
-	for i := size - 1; i >= 0; i-- {
-		r.free = append(r.free, uint16(i))
-	}
+	r.Clear()
 	r.Kick, r.Call = NewEvent(t), NewEvent(t)
 	return r
+}
+
+// Clear empties the ring, as a driver does that begins anew. The device must not be using it.
+func (r *Ring) Clear() {
+	clear(r.Mem.At(r.Desc, 16*r.Size))
+	clear(r.Mem.At(r.Avail, 6+2*r.Size))
+	clear(r.Mem.At(r.Used, 6+8*r.Size))
+	clear(r.chains)
+	r.free = r.free[:0]
+	for i := r.Size - 1; i >= 0; i-- {
+		r.free = append(r.free, uint16(i))
+	}
+	r.availIdx, r.published, r.lastUsed = 0, 0, 0
 }
 
 // NewEvent returns an eventfd for the time of the test, on which waits end after Patience.
