@@ -1,8 +1,9 @@
 package acpi
 
 import (
-	"errors"
+	"fmt"
 
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
 	"github.com/voidbox-run/voidbox/virtio"
 )
 
@@ -17,5 +18,14 @@ type Machine struct {
 
 // Load writes the tables for m into the BIOS area of guest memory and returns the address of the RSDP.
 func Load(mem *virtio.Memory, m Machine) (rsdp uint64, err error) {
-	return 0, errors.ErrUnsupported
+	if m.CPUs < 1 || m.CPUs > MaxCPUs {
+		return 0, fmt.Errorf("acpi: %d CPUs; 1 to %d are possible", m.CPUs, MaxCPUs)
+	}
+	if m.Devices < 0 || m.Devices > layout.MaxDevices {
+		return 0, fmt.Errorf("acpi: %d virtio devices; at most %d are possible", m.Devices, layout.MaxDevices)
+	}
+	if err := mem.WriteAt(image(layout.BIOSArea, m), layout.BIOSArea); err != nil {
+		return 0, fmt.Errorf("acpi: write the tables: %w", err)
+	}
+	return layout.BIOSArea, nil
 }

@@ -9,6 +9,6 @@
 //
 // The tables of package acpi announce all of them but the keyboard controller, which no guest shall probe for.
 //
-// Callbacks come from the vCPU thread that wrote the port, each at most once for PowerOff and Reset, and that thread goes on in
+// Callbacks come from the vCPU thread that wrote the port: one of PowerOff and Reset, once, and Panic once. That thread goes on in
 // the guest when they return: they note the event, ask for the vCPUs to stop, and do not wait for it.
 package power

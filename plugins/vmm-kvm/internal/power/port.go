@@ -3,8 +3,32 @@ package power
 import (
 	"encoding/binary"
 
-	"github.com/voidbox-run/voidbox/virtio"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
 )
+
+// Handler answers accesses to a device's ports, at offset from its first one.
+type Handler interface {
+	Read(offset uint64, p []byte)
+	Write(offset uint64, p []byte)
+}
+
+// Port is a piece of the port space with the handler that answers it.
+type Port struct {
+	Base, Size uint64
+	Handler    Handler
+}
+
+// Ports returns what has to be on the VM's port bus.
+func (d *Device) Ports() []Port {
+	return []Port{
+		{layout.SleepControlPort, 1, port{write: d.sleep}},
+		{layout.SleepStatusPort, 1, port{}},
+		{layout.ResetPort, 1, port{write: d.reset}},
+		{layout.PanicPort, 1, port{read: panicEvents, write: d.panic}},
+		{layout.EventPort, 4, eventPort{d}},
+		{layout.KeyboardPort, 1, port{write: d.keyboard}},
+	}
+}
 
 // port is a register of one byte. It reads as 0 where nothing else is said: no wake-up has happened, and the keyboard
 // controller is ready for the next command.
@@ -41,25 +65,3 @@ func (e eventPort) Read(offset uint64, p []byte) {
 
 // Write implements Handler; there is nothing to write.
 func (e eventPort) Write(uint64, []byte) {}
-
-const stateVersion = 1
-
-type state struct{ Due uint32 }
-
-// SaveState returns the device's state: the events that the guest has not fetched yet.
-func (d *Device) SaveState() ([]byte, error) {
-	return virtio.EncodeState(stateVersion, state{Due: d.due.Load()})
-}
-
-// LoadState takes a state over, or leaves the device as it was.
-func (d *Device) LoadState(saved []byte) error {
-	var s state
-	if err := virtio.DecodeState(saved, stateVersion, &s); err != nil {
-		return err
-	}
-	d.due.Store(s.Due & buttonEvent)
-	if d.due.Load() != 0 {
-		return d.irq.Signal()
-	}
-	return nil
-}

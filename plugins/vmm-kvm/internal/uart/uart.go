@@ -14,7 +14,7 @@ type UART struct {
 
 	mu   sync.Mutex
 	reg  state
-	out1 [1]byte // a byte on its way out, here so that it is not allocated
+	sent [1]byte // the byte on its way out, here so that it is not allocated
 }
 
 // state is what the guest can see of a port.
@@ -137,8 +137,8 @@ func (u *UART) transmit(v byte) {
 	r := &u.reg
 	r.Empty = true
 	if r.MCR&mcrLoop == 0 {
-		u.out1[0] = v
-		_, _ = u.out.Write(u.out1[:])
+		u.sent[0] = v
+		_, _ = u.out.Write(u.sent[:])
 		return
 	}
 	if len(r.Input) == fifoSize {
