@@ -3,6 +3,7 @@
 package block
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,13 +19,19 @@ type Device struct {
 	opt      Options
 	log      *slog.Logger
 	file     *os.File
+	disk     storage
 	geometry geometry
+	id       [serialSize]byte // padded with zeros
 
 	// writeback is the cache mode that the driver sees and may set: completed writes are safe after a flush only.
 	writeback atomic.Bool
 
-	life sync.Mutex // held by Activate and Stop, since Close may come while a transport still runs
-	stop chan struct{}
+	counters counters
+	failed   atomic.Bool // that the storage failed has been logged
+
+	life    sync.Mutex  // held by Activate and Stop, since Close may come while a transport still runs
+	running *activation // nil while stopped
+	closed  bool
 }
 
 var _ virtio.Device = (*Device)(nil)
@@ -41,9 +48,25 @@ func New(file *os.File, opt Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", file.Name(), err)
 	}
-	d := &Device{opt: opt, log: opt.Logger, file: file, geometry: g}
-	d.writeback.Store(!opt.ReadOnly)
+	d := newDevice(opt, g, &hostFile{fd: int(file.Fd())})
+	d.file = file
 	return d, nil
+}
+
+// newDevice returns a device without a file to close.
+func newDevice(opt Options, g geometry, disk storage) *Device {
+	d := &Device{opt: opt, log: opt.Logger, disk: disk, geometry: g}
+	copy(d.id[:], opt.Serial)
+	d.writeback.Store(!opt.ReadOnly)
+	return d
+}
+
+// name says which disk it is in messages.
+func (d *Device) name() string {
+	if d.file == nil {
+		return d.opt.Serial
+	}
+	return d.file.Name()
 }
 
 // DeviceID implements virtio.Device.
@@ -61,13 +84,63 @@ func (d *Device) QueueSizes() []uint16 {
 // Sectors returns the size of the disk in units of 512 bytes.
 func (d *Device) Sectors() uint64 { return d.geometry.sectors }
 
+// errStopped is why a queue's context ends when nothing is wrong.
+var errStopped = errors.New("block: stopped")
+
 // Activate implements virtio.Device.
-func (d *Device) Activate(virtio.Activation) error {
-	return errors.New("block: requests are not served yet")
+func (d *Device) Activate(a virtio.Activation) error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.running != nil {
+		return errors.New("block: activated while it runs")
+	}
+	if d.closed {
+		return errors.New("block: activated after Close")
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	run := &activation{cancel: cancel, pool: newPool(d.opt.Workers, d.opt.Queues)}
+	for i, vq := range a.Queues {
+		if vq == nil || i >= d.opt.Queues {
+			continue
+		}
+		q := newQueue(ctx, d, run.pool, vq, a.Features)
+		run.queues.Go(func() {
+			var err error
+			if fault := virtio.Protect(func() { err = q.serve() }); fault != nil {
+				err = fault
+			}
+			if err != nil && a.Broken != nil {
+				a.Broken(i, err)
+			}
+		})
+	}
+	d.running = run
+	return nil
 }
 
-// Stop implements virtio.Device.
-func (d *Device) Stop() {}
+// activation is what runs between Activate and Stop.
+type activation struct {
+	cancel context.CancelCauseFunc
+	queues sync.WaitGroup
+	pool   *pool
+}
+
+// Stop implements virtio.Device. It waits for the requests that the storage holds, however long that takes.
+func (d *Device) Stop() {
+	d.life.Lock()
+	defer d.life.Unlock()
+	d.halt()
+}
+
+func (d *Device) halt() {
+	if d.running == nil {
+		return
+	}
+	d.running.cancel(errStopped)
+	d.running.queues.Wait()
+	d.running.pool.close()
+	d.running = nil
+}
 
 // Reset implements virtio.Device: the cache is writeback again.
 func (d *Device) Reset() {
@@ -77,16 +150,12 @@ func (d *Device) Reset() {
 
 // Close stops the device and closes its file.
 func (d *Device) Close() error {
-	d.Stop()
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	d.halt()
 	return d.file.Close()
 }
-
-// Stats counts what a disk has done since it was made.
-type Stats struct {
-	Reads, Writes, Flushes, Discards, WriteZeroes uint64 // requests that succeeded
-	ReadBytes, WrittenBytes                       uint64
-	Errors                                        uint64 // requests that failed or were refused
-}
-
-// Stats returns the counters. It may be called at any time.
-func (d *Device) Stats() Stats { return Stats{} }
