@@ -41,8 +41,9 @@ type Device interface {
 	// have come before. It returns without waiting for the driver.
 	Activate(Activation) error
 	// Stop ends what Activate started: when it returns, the device's goroutines have let go of the queues and
-	// of guest memory, and every chain that they had popped has been pushed or returned (Queue.Unpop). What
-	// the device knows survives, so that Activate may resume it. Stop of a stopped device does nothing.
+	// of guest memory, and every chain that they had popped has been pushed or returned (Queue.Unpop), or is kept
+	// by the device, which takes it over at the next Activate (Queue.Adopt). What the device knows survives, so
+	// that Activate may resume it. Stop of a stopped device does nothing.
 	Stop()
 	// Reset stops the device and forgets what drivers have told it.
 	Reset()

@@ -97,7 +97,7 @@ func NewQueue(mem *Memory, cfg QueueConfig) (*Queue, error) {
 // Size returns the number of descriptors.
 func (q *Queue) Size() int { return int(q.size) }
 
-// Base returns the index at which the queue goes on. While chains are in flight it means nothing.
+// Base returns the index at which the queue goes on. A chain in flight is then lost, unless the device adopts it.
 func (q *Queue) Base() uint16 { return q.nextAvail }
 
 // Kick returns the source of the driver's notifications.
