@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -139,3 +140,5 @@ func (g *guest) send(readable []byte, cut, room []int) (status, []byte, int) {
 	}
 	return status(all[total-1]), all[:total-1], used
 }
+
+func patience() time.Time { return time.Now().Add(virtiotest.Patience) }
