@@ -1,21 +1,32 @@
 #!/bin/sh
-# Builds the guest kernel of voidbox from Debian's linux-source package and the fragment beside this script, and
-# installs it into the cache, where core/image finds it. The result is keyed by everything that went into it, so a
-# second run only looks. Nothing outside the cache is written, save that root installs missing build tools.
+# Builds a kernel of voidbox from Debian's linux-source package and the fragments beside this script, and installs it
+# into the cache. The result is keyed by everything that went into it, so a second run only looks. Nothing outside the
+# cache is written, save that root installs missing build tools.
 #
-#   build.sh           build, unless this very kernel is in the cache
-#   build.sh --key     print the cache key and stop
+#   build.sh [--key] [guest|lab]
 #
-# Layout of the cache (core/image/own.go reads it):
-#   kernels/own/<key>/{vmlinux,bzImage,release,config}
-#   kernels/own/current -> <key>
+#   guest      the kernel of VMs, for core/image (the default)
+#   lab        the kernel of the emulated machine in which VMs are tested, for test/lab: the guest's, and KVM
+#   --key      print the cache key and stop; else build, unless this very kernel is in the cache
+#
+# Layout of the cache (core/image/kernel.go and test/lab/kernel.go read it); the guest kernel's directory is "own":
+#   kernels/{own,lab}/<key>/{vmlinux,bzImage,release,config}
+#   kernels/{own,lab}/current -> <key>
 set -eu
 
+only_key=
+if [ "${1:-}" = --key ]; then
+	only_key=yes
+	shift
+fi
 source_package=linux-source-6.1
 here=$(cd "$(dirname "$0")" && pwd)
-fragment=$here/x86_64.config
 cache=${VOIDBOX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/voidbox}
-own=$cache/kernels/own
+case ${1:-guest} in
+guest) own=$cache/kernels/own fragments=x86_64.config ;;
+lab) own=$cache/kernels/lab fragments="x86_64.config lab-x86_64.config" ;;
+*) echo "usage: $0 [--key] [guest|lab]" >&2; exit 2 ;;
+esac
 
 say() { printf 'kernel: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -43,8 +54,9 @@ if [ -z "$version" ]; then
 fi
 [ -n "$version" ] || die "no package $source_package in Debian's lists; see /etc/apt/sources.list"
 
-key=$({ cat "$0" "$fragment"; echo "$source_package $version"; } | sha256sum | cut -c1-32)
-if [ "${1:-}" = --key ]; then
+# shellcheck disable=SC2086 # a list of files, here and below
+key=$({ cat "$0"; cd "$here"; cat $fragments; echo "$source_package $version"; } | sha256sum | cut -c1-32)
+if [ -n "$only_key" ]; then
 	echo "$key"
 	exit
 fi
@@ -115,15 +127,18 @@ export KBUILD_BUILD_TIMESTAMP KBUILD_BUILD_USER KBUILD_BUILD_HOST KBUILD_BUILD_V
 
 say "configuring"
 make -s tinyconfig >/dev/null
-KCONFIG_CONFIG=.config ./scripts/kconfig/merge_config.sh -m .config "$fragment" >/dev/null
+# One fragment out of all: the last line about a symbol counts.
+(cd "$here" && cat $fragments) | sed -nE 's/^(# )?(CONFIG_[A-Z0-9_]+)(=| is not set).*/\2 &/p' |
+	tac | sort -s -u -k1,1 | cut -d' ' -f2- >"$work/fragment"
+KCONFIG_CONFIG=.config ./scripts/kconfig/merge_config.sh -m .config "$work/fragment" >/dev/null
 make -s olddefconfig >/dev/null 2>&1
-dropped=$(grep -E '^(CONFIG_|# CONFIG_[A-Z0-9_]+ is not set)' "$fragment" | while read -r line; do
+dropped=$(while read -r line; do
 	case $line in
 	'#'*) symbol=${line#\# }; symbol=${symbol%% *}; ! grep -q "^$symbol=" .config || echo "  $line" ;;
 	*) grep -qxF -- "$line" .config || echo "  $line" ;;
 	esac
-done)
-[ -z "$dropped" ] || die "Kconfig did not take these lines of $fragment (a dependency is missing):
+done <"$work/fragment")
+[ -z "$dropped" ] || die "Kconfig did not take these lines of $fragments (a dependency is missing):
 $dropped"
 
 say "building (about 7 minutes on 2 cores)"
