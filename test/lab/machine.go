@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/test/lab/internal/guest"
 	"golang.org/x/sys/unix"
 )
 
@@ -157,9 +158,10 @@ func drive(d Drive) string {
 	return "if=virtio,format=raw,snapshot=" + snapshot + ",file=" + strings.ReplaceAll(d.Path, ",", ",,")
 }
 
-// commandLine is the kernel's. What it does not know goes into the environment of PID 1.
+// commandLine is the kernel's. What it does not know goes into the environment of PID 1. On a busy host an emulated timer can
+// miss the moment in which the kernel tests it: without no_timer_check a boot then hangs now and then.
 func commandLine(cfg Config) string {
-	line := "console=ttyS0 panic=-1 unknown_nmi_panic=1 random.trust_cpu=on VOIDBOX_LAB=1"
+	line := "console=ttyS0 panic=-1 unknown_nmi_panic=1 no_timer_check random.trust_cpu=on " + guest.Env + "=1"
 	if !cfg.Verbose {
 		line += " quiet"
 	}
