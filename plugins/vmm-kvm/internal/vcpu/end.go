@@ -29,7 +29,7 @@ type Failure struct {
 	VCPU   int
 	Reason string
 	Detail string            // in words
-	State  map[string]string // registers and the instruction, by name; see state in inspect.go
+	State  map[string]string // registers and the instruction, by name: "rip", "cr0", "cs", ..., "code"
 	Cause  error             // a failed system call or OnThread; may be nil
 }
 
