@@ -140,3 +140,17 @@ func TestEndlessLineIsBounded(t *testing.T) {
 		t.Errorf("kept %d bytes with room for %d", len(got), cap(l.part))
 	}
 }
+
+func TestKernelPanic(t *testing.T) {
+	for line, want := range map[string]string{
+		"[    1.0] Kernel panic - not syncing: Attempted to kill init!": "Attempted to kill init!",
+		"Kernel panic - not syncing":                                    "",
+	} {
+		if got, found := KernelPanic(line); !found || got != want {
+			t.Errorf("%q: %q, %v", line, got, found)
+		}
+	}
+	if _, found := KernelPanic("all is well"); found {
+		t.Error("a panic out of nothing")
+	}
+}

@@ -3,7 +3,6 @@ package vmmachine
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -29,9 +28,10 @@ type Limits struct {
 // longestSuffix is what a socket of the vsock device may have behind its path.
 const longestSuffix = "_4294967295"
 
-var (
-	namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	idPattern   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,20}$`)
+// Lengths of names, in bytes: of a host name's label, and of the serial number of a virtio disk.
+const (
+	maxName = 63
+	maxID   = 20
 )
 
 // Check returns the first thing that is wrong with m, of kind errdef.ErrInvalid, errdef.ErrNotFound, errdef.ErrPermission or
@@ -52,10 +52,15 @@ func invalid(format string, args ...any) *errdef.Error {
 }
 
 func checkName(m vmm.Machine, _ Limits) error {
-	if !namePattern.MatchString(m.Name) {
+	if !validName(m.Name) {
 		return invalid("machine name %q: want 1 to 63 characters of a-z, 0-9 and hyphens between them", m.Name)
 	}
 	return nil
+}
+
+func validName(name string) bool {
+	foreign := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	return name != "" && len(name) <= maxName && !strings.ContainsFunc(name, foreign) && name[0] != '-' && name[len(name)-1] != '-'
 }
 
 func checkCPUs(m vmm.Machine, l Limits) error {
@@ -103,7 +108,7 @@ func checkDisks(m vmm.Machine, l Limits) error {
 	}
 	seen := map[string]bool{}
 	for _, d := range m.Disks {
-		if !idPattern.MatchString(d.ID) {
+		if !validID(d.ID) {
 			return invalid("disk id %q: want 1 to 20 letters, digits, dots, underscores or hyphens", d.ID)
 		}
 		if seen[d.ID] {
@@ -115,6 +120,13 @@ func checkDisks(m vmm.Machine, l Limits) error {
 		}
 	}
 	return nil
+}
+
+func validID(id string) bool {
+	foreign := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}
+	return id != "" && len(id) <= maxID && !strings.ContainsFunc(id, foreign)
 }
 
 func checkDisk(d vmm.Disk) error {

@@ -65,6 +65,10 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"name", func(m *vmm.Machine) { m.Name = "Box,fd=3" }, errdef.ErrInvalid, "machine name"},
+		{"no name", func(m *vmm.Machine) { m.Name = "" }, errdef.ErrInvalid, "machine name"},
+		{"name that ends in a hyphen", func(m *vmm.Machine) { m.Name = "box-" }, errdef.ErrInvalid, "machine name"},
+		{"name of 64 bytes", func(m *vmm.Machine) { m.Name = strings.Repeat("a", 64) }, errdef.ErrInvalid, "machine name"},
+		{"disk id of 21 bytes", func(m *vmm.Machine) { m.Disks[0].ID = strings.Repeat("a", 21) }, errdef.ErrInvalid, "disk id"},
 		{"no cpus", func(m *vmm.Machine) { m.CPUs = 0 }, errdef.ErrInvalid, "cpus = 0"},
 		{"1000 cpus", func(m *vmm.Machine) { m.CPUs = 1000 }, errdef.ErrInvalid, "between 1 and 64"},
 		{"no memory", func(m *vmm.Machine) { m.MemoryBytes = 0 }, errdef.ErrInvalid, "too small"},

@@ -201,7 +201,9 @@ func (m *Monitor) Metrics(context.Context) (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.usage.read(), nil
+	counters := map[string]uint64{"console.bytes": v.ring.Written()}
+	v.usage.Add(counters)
+	return counters, nil
 }
 
 func (m *Monitor) existing() (*vm, error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/internal/guestconsole"
+	"github.com/voidbox-run/voidbox/internal/procusage"
 	"github.com/voidbox-run/voidbox/internal/vmlifecycle"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/args"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
@@ -41,7 +42,7 @@ type vm struct {
 	qmp         *qmp.Client
 	ring        *guestconsole.Ring
 	device      *socketDevice // nil without vsock
-	usage       *usage
+	usage       *procusage.Usage
 
 	served sync.WaitGroup // console and vhost-user
 
@@ -75,7 +76,7 @@ func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP
 		v.closeDevice()
 		return nil, err
 	}
-	v.usage = openUsage(v.proc.cmd.Process.Pid, v.ring)
+	v.usage = procusage.Open(v.proc.cmd.Process.Pid)
 	v.served.Go(func() { v.readConsole(w.console, func(line string) { onLine(v, line) }) })
 	if w.vsock != nil {
 		v.served.Go(func() { v.serveVsock(w.vsock) })
@@ -164,7 +165,7 @@ func (v *vm) wait() {
 		<-v.qmp.Done()
 	}
 	v.closeDevice()
-	v.usage.close()
+	v.usage.Close()
 }
 
 func (v *vm) closeDevice() {
@@ -210,13 +211,11 @@ func (m *Monitor) onQMP(v *vm, e qmp.Event) {
 	}
 }
 
-const panicMark = "Kernel panic - not syncing"
-
 // onConsoleLine finds a panic. Root in the guest can forge one, and gains nothing.
 func (m *Monitor) onConsoleLine(v *vm, line string) {
 	v.onTimerLine(line)
-	if _, what, found := strings.Cut(line, panicMark); found {
-		m.panicked(strings.TrimPrefix(what, ": "))
+	if what, found := guestconsole.KernelPanic(line); found {
+		m.panicked(what)
 	}
 }
 
