@@ -100,7 +100,9 @@ func (f *faulty) zero(offset, n int64, unmap bool) error {
 // startFaulty serves a disk whose storage is between it and a real file.
 func startFaulty(t *testing.T, opt Options, f *faulty) *guest {
 	t.Helper()
-	opt.Logger = slog.New(slog.DiscardHandler)
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
 	dev, err := New(newFile(t, testSectors), opt)
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +125,8 @@ func TestStorageFails(t *testing.T) {
 	for _, errno := range []error{unix.EIO, unix.ENOSPC, unix.EFBIG, unix.EDQUOT} {
 		for _, slow := range []bool{false, true} {
 			f := &faulty{err: errno, slow: slow}
-			g := startFaulty(t, Options{}, f)
 			var log bytes.Buffer
-			g.dev.log = slog.New(slog.NewTextHandler(&log, nil))
+			g := startFaulty(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, f)
 			for name, readable := range everyKind {
 				s, _, _ := g.send(readable, []int{len(readable)}, []int{512, 1})
 				if s != statusIOError {

@@ -50,20 +50,22 @@ func FuzzBlockRequest(f *testing.F) {
 	f.Add(append(header(kindWriteZeroes, 0), ranges(1, 2, 1)...), uint16(20), uint16(1))
 	f.Add(header(99, 0), uint16(0), uint16(0))
 	const sectors, room = 64, 16 << 10
+	disk := &memoryDisk{data: make([]byte, sectors*sectorSize)}
+	dev := newDevice(Options{Queues: 1, Workers: 1, Serial: "fuzz"}, geometry{sectors: sectors}, disk)
+	mem := virtiotest.NewMemory(f, 64<<10)
+	ring := virtiotest.NewRing(f, mem, 16, virtio.FeatureVersion1)
+	q := newQueue(f.Context(), dev, newPool(1, 1), ring.Queue(f, 0), 0)
+	at := mem.Alloc(room)
+	out := mem.At(mem.Alloc(room), room)
+	before := make([]byte, len(disk.data))
+	fillNoise(before, 1)
 	f.Fuzz(func(t *testing.T, readable []byte, cut, writable uint16) {
 		if len(readable) > room || int(writable) > room {
 			return
 		}
-		mem := virtiotest.NewMemory(t, 64<<10)
-		ring := virtiotest.NewRing(t, mem, 16, virtio.FeatureVersion1)
-		disk := &memoryDisk{t: t, data: make([]byte, sectors*sectorSize)}
-		fillNoise(disk.data, 1)
-		before := bytes.Clone(disk.data)
-		dev := newDevice(Options{Queues: 1, Workers: 1, Serial: "fuzz"}, geometry{sectors: sectors}, disk)
-
-		at := mem.Alloc(room)
+		disk.t = t
+		copy(disk.data, before)
 		copy(mem.At(at, room), readable)
-		out := mem.At(mem.Alloc(room), room)
 		for i := range out {
 			out[i] = unwritten
 		}
@@ -82,8 +84,8 @@ func FuzzBlockRequest(f *testing.F) {
 		}
 		ring.Add(bufs...)
 		ring.Publish()
-		q := newQueue(t.Context(), dev, newPool(1, 1), ring.Queue(t, 0), 0)
 		r := <-q.free
+		defer func() { q.free <- r }()
 		if ok, err := q.pop(&r.chain); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
