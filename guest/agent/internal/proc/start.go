@@ -79,23 +79,12 @@ func (t *Table) start(s Spec, attr *syscall.ProcAttr) (*Child, error) {
 	return c, nil
 }
 
-// look is how often a start asks the kernel itself for its child's stop. A reaper that slept in waitid while stops were pending
-// was seen once, on a busy machine; whoever waits for a stop must not depend on its wake-up alone.
-const look = 20 * time.Millisecond
-
 // limit waits until the child stops at its exec, sets its limits and lets it go.
 func (t *Table) limit(c *Child, limits []Limit) error {
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	for stopped := false; !stopped; {
-		select {
-		case <-c.trapped:
-			stopped = true
-		case <-c.done:
-			return nil // killed before it came to run
-		case <-ticker.C:
-			t.collect()
-		}
+	select {
+	case <-c.trapped:
+	case <-c.done:
+		return nil // killed before it came to run
 	}
 	for _, l := range limits {
 		rlimit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}

@@ -63,7 +63,8 @@ func NewTable() *Table {
 	return t
 }
 
-// Close ends the reaper: at once where nothing runs, else with the next process that ends.
+// Close ends the reaper: at once where nothing runs, else with the next process that ends. Either way it collects nothing any
+// more, so that another table may be opened.
 func (t *Table) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -118,10 +119,14 @@ func (t *Table) rest(none bool) (idle, closed bool) {
 	return t.idle, t.closed
 }
 
-// collect takes every report there is.
+// collect takes every report there is. A table that is closed takes none: a reaper that still sleeps in the kernel would else
+// wake up to the children of the next table, and swallow what that waits for.
 func (t *Table) collect() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
 	found := false
 	for {
 		var r report
@@ -185,6 +190,7 @@ func (t *Table) finish(n uint64, c *Child) {
 		}
 	}
 	if t.idle {
+		t.idle = false // it will be in the kernel before long, where Close could not reach it
 		t.wake()
 	}
 	t.forget()

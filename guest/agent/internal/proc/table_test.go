@@ -127,6 +127,24 @@ func TestLimitsHoldFromTheFirstInstruction(t *testing.T) {
 	wg.Wait()
 }
 
+// A reaper sleeps in the kernel until a process ends, and so may outlive its table.
+func TestClosedTableCollectsNothing(t *testing.T) {
+	old := newTable(t)
+	sleeper, err := old.Start(script(t, "exec sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	if err := syscall.Kill(sleeper.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-old.stopped
+	var status syscall.WaitStatus
+	if pid, err := syscall.Wait4(sleeper.PID, &status, 0, nil); pid != sleeper.PID {
+		t.Errorf("the closed table took the report of a child: %v", err)
+	}
+}
+
 func TestFailedStartsAreErrorsAndLeaveNothing(t *testing.T) {
 	table := newTable(t)
 	var wg sync.WaitGroup
