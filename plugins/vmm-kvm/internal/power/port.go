@@ -3,31 +3,29 @@ package power
 import (
 	"encoding/binary"
 
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/bus"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
 )
 
-// Handler answers accesses to a device's ports, at offset from its first one.
-type Handler interface {
-	Read(offset uint64, p []byte)
-	Write(offset uint64, p []byte)
-}
-
-// Port is a piece of the port space with the handler that answers it.
-type Port struct {
-	Base, Size uint64
-	Handler    Handler
-}
-
-// Ports returns what has to be on the VM's port bus.
-func (d *Device) Ports() []Port {
-	return []Port{
-		{layout.SleepControlPort, 1, port{write: d.sleep}},
-		{layout.SleepStatusPort, 1, port{}},
-		{layout.ResetPort, 1, port{write: d.reset}},
-		{layout.PanicPort, 1, port{read: panicEvents, write: d.panic}},
-		{layout.EventPort, 4, eventPort{d}},
-		{layout.KeyboardPort, 1, port{write: d.keyboard}},
+// Attach puts the device on the VM's port bus.
+func (d *Device) Attach(ports *bus.Bus) error {
+	for _, p := range []struct {
+		name       string
+		base, size uint64
+		handler    bus.Handler
+	}{
+		{"sleep", layout.SleepControlPort, 1, port{write: d.sleep}},
+		{"sleep", layout.SleepStatusPort, 1, port{}},
+		{"reset", layout.ResetPort, 1, port{write: d.reset}},
+		{"pvpanic", layout.PanicPort, 1, port{read: panicEvents, write: d.panic}},
+		{"events", layout.EventPort, 4, eventPort{d}},
+		{"keyboard", layout.KeyboardPort, 1, port{write: d.keyboard}},
+	} {
+		if err := ports.Attach(p.name, p.base, p.size, p.handler); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // port is a register of one byte. It reads as 0 where nothing else is said: no wake-up has happened, and the keyboard
@@ -37,7 +35,7 @@ type port struct {
 	write func(byte)
 }
 
-// Read implements Handler.
+// Read implements bus.Handler.
 func (r port) Read(_ uint64, p []byte) {
 	clear(p)
 	if r.read != nil && len(p) > 0 {
@@ -45,7 +43,7 @@ func (r port) Read(_ uint64, p []byte) {
 	}
 }
 
-// Write implements Handler.
+// Write implements bus.Handler.
 func (r port) Write(_ uint64, p []byte) {
 	if r.write != nil && len(p) > 0 {
 		r.write(p[0])
@@ -55,7 +53,7 @@ func (r port) Write(_ uint64, p []byte) {
 // eventPort is read whole, which takes the events: a narrower read would lose some, and gets none.
 type eventPort struct{ d *Device }
 
-// Read implements Handler.
+// Read implements bus.Handler.
 func (e eventPort) Read(offset uint64, p []byte) {
 	clear(p)
 	if offset == 0 && len(p) == 4 {
@@ -63,5 +61,5 @@ func (e eventPort) Read(offset uint64, p []byte) {
 	}
 }
 
-// Write implements Handler; there is nothing to write.
+// Write implements bus.Handler; there is nothing to write.
 func (e eventPort) Write(uint64, []byte) {}
