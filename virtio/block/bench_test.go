@@ -4,6 +4,7 @@ package block
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,27 +22,36 @@ type load struct {
 	depth  int // requests in flight
 	size   int
 	random bool
+	cold   bool // read from the host's disk
 }
 
 var loads = []load{
-	{"read4KiB/QD1", kindIn, 1, 4 << 10, true},
-	{"read4KiB/QD32", kindIn, 32, 4 << 10, true},
-	{"write4KiB/QD1", kindOut, 1, 4 << 10, true},
-	{"write4KiB/QD32", kindOut, 32, 4 << 10, true},
-	{"read1MiB/QD1", kindIn, 1, 1 << 20, false},
-	{"read1MiB/QD4", kindIn, 4, 1 << 20, false},
-	{"write1MiB/QD4", kindOut, 4, 1 << 20, false},
+	{"read4KiB/QD1", kindIn, 1, 4 << 10, true, false},
+	{"read4KiB/QD32", kindIn, 32, 4 << 10, true, false},
+	{"cold4KiB/QD1", kindIn, 1, 4 << 10, true, true},
+	{"cold4KiB/QD32", kindIn, 32, 4 << 10, true, true},
+	{"write4KiB/QD1", kindOut, 1, 4 << 10, true, false},
+	{"write4KiB/QD32", kindOut, 32, 4 << 10, true, false},
+	{"read1MiB/QD1", kindIn, 1, 1 << 20, false, false},
+	{"read1MiB/QD4", kindIn, 4, 1 << 20, false, false},
+	{"write1MiB/QD4", kindOut, 4, 1 << 20, false, false},
 }
 
 const benchSize = 256 << 20
 
-// BenchmarkDisk is a scripted guest on a file in the page cache, and the same calls made directly.
+// BenchmarkDisk is a scripted guest on a file: calls made directly, the device, and the device with workers for all requests. The
+// file is in the page cache, but for cold loads.
 func BenchmarkDisk(b *testing.B) {
 	file := newFile(b, benchSize/sectorSize)
 	for _, l := range loads {
 		b.Run(l.name+"/direct", func(b *testing.B) { l.direct(b, file) })
 		b.Run(l.name+"/device", func(b *testing.B) {
-			l.device(b, func() *Device { return benchDevice(b, file) })
+			l.device(b, benchDevice(b, file), file)
+		})
+		b.Run(l.name+"/workers", func(b *testing.B) {
+			dev := benchDevice(b, file)
+			dev.disk = &faulty{storage: dev.disk, slow: true}
+			l.device(b, dev, file)
 		})
 	}
 }
@@ -66,6 +76,7 @@ func (l load) sector(i int) uint64 {
 }
 
 func (l load) direct(b *testing.B, file *os.File) {
+	l.prepare(b, file)
 	buffer := make([]byte, l.size)
 	b.SetBytes(int64(l.size))
 	for i := range b.N {
@@ -82,10 +93,22 @@ func (l load) direct(b *testing.B, file *os.File) {
 	}
 }
 
-func (l load) device(b *testing.B, open func() *Device) {
+// prepare drops a file from the page cache for cold loads.
+func (l load) prepare(b *testing.B, file *os.File) {
+	if !l.cold {
+		return
+	}
+	fd := int(file.Fd())
+	if err := errors.Join(unix.Fsync(fd), unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+}
+
+func (l load) device(b *testing.B, dev *Device, file *os.File) {
+	l.prepare(b, file)
 	mem := virtiotest.NewMemory(b, 1<<20+l.depth*(l.size+8192))
 	ring := virtiotest.NewRing(b, mem, 128, ringFeatures)
-	dev := open()
 	defer func() { _ = dev.Close() }()
 	stop := virtiotest.Lend(b, dev, mem, ringFeatures|dev.Features(), func(_ int, err error) { b.Error(err) }, ring)
 	defer stop()

@@ -3,7 +3,6 @@
 package block
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,9 +28,10 @@ type Device struct {
 	counters counters
 	failed   atomic.Bool // that the storage failed has been logged
 
-	life    sync.Mutex  // held by Activate and Stop, since Close may come while a transport still runs
-	running *activation // nil while stopped
-	closed  bool
+	life   sync.Mutex // held by Activate and Stop, since Close may come while a transport still runs
+	queues virtio.Workers
+	pool   *pool // nil while stopped
+	closed bool
 }
 
 var _ virtio.Device = (*Device)(nil)
@@ -84,45 +84,25 @@ func (d *Device) QueueSizes() []uint16 {
 // Sectors returns the size of the disk in units of 512 bytes.
 func (d *Device) Sectors() uint64 { return d.geometry.sectors }
 
-// errStopped is why a queue's context ends when nothing is wrong.
-var errStopped = errors.New("block: stopped")
-
 // Activate implements virtio.Device.
 func (d *Device) Activate(a virtio.Activation) error {
 	d.life.Lock()
 	defer d.life.Unlock()
-	if d.running != nil {
+	if d.pool != nil {
 		return errors.New("block: activated while it runs")
 	}
 	if d.closed {
 		return errors.New("block: activated after Close")
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	run := &activation{cancel: cancel, pool: newPool(d.opt.Workers, d.opt.Queues)}
-	for i, vq := range a.Queues {
-		if vq == nil || i >= d.opt.Queues {
-			continue
+	p := newPool(d.opt.Workers, d.opt.Queues)
+	workers := make([]virtio.Worker, d.opt.Queues)
+	for i := range workers {
+		workers[i] = func(vq *virtio.Queue, stop <-chan struct{}) error {
+			return newQueue(d, p, vq, a.Features, stop).serve()
 		}
-		q := newQueue(ctx, d, run.pool, vq, a.Features)
-		run.queues.Go(func() {
-			var err error
-			if fault := virtio.Protect(func() { err = q.serve() }); fault != nil {
-				err = fault
-			}
-			if err != nil && a.Broken != nil {
-				a.Broken(i, err)
-			}
-		})
 	}
-	d.running = run
-	return nil
-}
-
-// activation is what runs between Activate and Stop.
-type activation struct {
-	cancel context.CancelCauseFunc
-	queues sync.WaitGroup
-	pool   *pool
+	d.pool = p
+	return d.queues.Start(a, workers...)
 }
 
 // Stop implements virtio.Device. It waits for the requests that the storage holds, however long that takes.
@@ -133,13 +113,12 @@ func (d *Device) Stop() {
 }
 
 func (d *Device) halt() {
-	if d.running == nil {
+	if d.pool == nil {
 		return
 	}
-	d.running.cancel(errStopped)
-	d.running.queues.Wait()
-	d.running.pool.close()
-	d.running = nil
+	d.queues.Stop()
+	d.pool.close()
+	d.pool = nil
 }
 
 // Reset implements virtio.Device: the cache is writeback again.

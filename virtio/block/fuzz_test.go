@@ -54,7 +54,7 @@ func FuzzBlockRequest(f *testing.F) {
 	dev := newDevice(Options{Queues: 1, Workers: 1, Serial: "fuzz"}, geometry{sectors: sectors}, disk)
 	mem := virtiotest.NewMemory(f, 64<<10)
 	ring := virtiotest.NewRing(f, mem, 16, virtio.FeatureVersion1)
-	q := newQueue(f.Context(), dev, newPool(1, 1), ring.Queue(f, 0), 0)
+	q := newQueue(dev, newPool(1, 1), ring.Queue(f, 0), 0, nil)
 	at := mem.Alloc(room)
 	out := mem.At(mem.Alloc(room), room)
 	before := make([]byte, len(disk.data))

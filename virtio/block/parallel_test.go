@@ -198,3 +198,14 @@ func TestLife(t *testing.T) {
 	}
 	g.dev.Reset()
 }
+
+func TestAbuse(t *testing.T) {
+	virtiotest.Abuse(t, func(t testing.TB) virtio.Device {
+		dev, err := New(newFile(t, testSectors), Options{Queues: 2, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = dev.Close() })
+		return dev
+	})
+}

@@ -50,12 +50,12 @@ func (p *pool) work() {
 	for r := range p.jobs {
 		q := r.q
 		q.d.counters.waited.Add(1)
-		err := error(nil)
+		var err error
 		if fault := virtio.Protect(func() { err = q.finish(r, &v) }); fault != nil {
 			err = fault
 		}
 		if err != nil {
-			q.cancel(err)
+			q.lose(err)
 		}
 		p.mu.Lock()
 		p.pending--
@@ -68,4 +68,12 @@ func (p *pool) work() {
 func (q *queue) finish(r *request, v *vector) error {
 	q.push(r, r.finish(v))
 	return q.publish()
+}
+
+// lose tells the queue's goroutine that there is no going on.
+func (q *queue) lose(err error) {
+	select {
+	case q.lost <- err:
+	default:
+	}
 }

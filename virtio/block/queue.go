@@ -3,7 +3,6 @@
 package block
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -24,11 +23,11 @@ const (
 // that themselves.
 type queue struct {
 	d        *Device
-	features uint64
 	pool     *pool
-	ctx      context.Context
-	cancel   context.CancelCauseFunc // by Stop, and by a worker for which guest memory went away
-	free     chan *request           // those that nobody holds
+	features uint64
+	stop     <-chan struct{}
+	lost     chan error    // has room for the first thing that a worker found to be wrong with the queue
+	free     chan *request // those that nobody holds
 
 	mu sync.Mutex // guards vq
 	vq *virtio.Queue
@@ -37,9 +36,11 @@ type queue struct {
 	vector   vector
 }
 
-func newQueue(ctx context.Context, d *Device, p *pool, vq *virtio.Queue, features uint64) *queue {
-	q := &queue{d: d, pool: p, features: features, vq: vq, free: make(chan *request, depth)}
-	q.ctx, q.cancel = context.WithCancelCause(ctx)
+func newQueue(d *Device, p *pool, vq *virtio.Queue, features uint64, stop <-chan struct{}) *queue {
+	q := &queue{
+		d: d, pool: p, vq: vq, features: features, stop: stop,
+		lost: make(chan error, 1), free: make(chan *request, depth),
+	}
 	for i := range q.requests {
 		q.requests[i].q = q
 		q.free <- &q.requests[i]
@@ -47,37 +48,52 @@ func newQueue(ctx context.Context, d *Device, p *pool, vq *virtio.Queue, feature
 	return q
 }
 
-// serve ends with the queue's context, or when the driver breaks the ring.
+// errStopped ends serve when nothing is wrong.
+var errStopped = errors.New("block: stopped")
+
+// serve answers requests until the device is stopped, or the queue is broken.
 func (q *queue) serve() error {
-	r := <-q.free
+	err := q.run(<-q.free)
+	if err == errStopped {
+		return nil
+	}
+	return err
+}
+
+// run holds one request that it may use, r at first.
+func (q *queue) run(r *request) (err error) {
 	for {
 		q.setKicks(false)
 		for more := true; more; {
-			var err error
 			if r, more, err = q.serveBatch(r); err != nil {
 				return err
 			}
-			if q.ctx.Err() != nil {
-				return q.cause()
+			if err := q.ended(); err != nil {
+				return err
 			}
 		}
 		if q.setKicks(true) {
 			continue
 		}
 		select {
-		case <-q.ctx.Done():
-			return q.cause()
+		case <-q.stop:
+			return errStopped
+		case err := <-q.lost:
+			return err
 		case <-q.vq.Kick().C():
 		}
 	}
 }
 
-// cause is nil after Stop.
-func (q *queue) cause() error {
-	if err := context.Cause(q.ctx); !errors.Is(err, errStopped) {
+func (q *queue) ended() error {
+	select {
+	case <-q.stop:
+		return errStopped
+	case err := <-q.lost:
 		return err
+	default:
+		return nil
 	}
-	return nil
 }
 
 // serveBatch carries out requests and publishes them together. It returns the request to use next, and whether there may be
@@ -90,8 +106,8 @@ func (q *queue) serveBatch(r *request) (next *request, more bool, err error) {
 		}
 		if finished := q.start(r); !finished {
 			q.pool.submit(r)
-			if r = q.take(); r == nil {
-				return nil, false, nil
+			if r, err = q.take(); err != nil {
+				return nil, false, err
 			}
 			continue
 		}
@@ -105,23 +121,23 @@ func (q *queue) serveBatch(r *request) (next *request, more bool, err error) {
 	return r, more, err
 }
 
-// take returns a request that nobody holds. While there is none, what has been done is shown to the driver; nil means that the
-// queue has ended.
-func (q *queue) take() *request {
+// take returns a request that nobody holds. While there is none, what has been done is shown to the driver.
+func (q *queue) take() (*request, error) {
 	select {
 	case r := <-q.free:
-		return r
+		return r, nil
 	default:
 	}
 	if err := q.publish(); err != nil {
-		q.cancel(err)
-		return nil
+		return nil, err
 	}
 	select {
 	case r := <-q.free:
-		return r
-	case <-q.ctx.Done():
-		return nil
+		return r, nil
+	case err := <-q.lost:
+		return nil, err
+	case <-q.stop:
+		return nil, errStopped
 	}
 }
 
