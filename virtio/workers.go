@@ -1,0 +1,110 @@
+package virtio
+
+import (
+	"errors"
+	"sync"
+)
+
+// Workers runs the goroutines of a device between Activate and Stop, one for each queue that needs one. The zero value is ready.
+type Workers struct {
+	mu   sync.Mutex // held by Start and Stop, since a device's Close may come while a transport still runs
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// A Worker serves a queue until stop is closed, when it returns nil, or until the queue is broken, when it returns why. It has
+// pushed or returned every chain then.
+type Worker func(q *Queue, stop <-chan struct{}) error
+
+// Start runs workers[i] for queue i, under Protect, and reports what they return to a.Broken. Queues that the driver has not set
+// up and workers that are nil are left out.
+func (w *Workers) Start(a Activation, workers ...Worker) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop != nil {
+		return errors.New("virtio: activated while it runs")
+	}
+	stop := make(chan struct{})
+	w.stop = stop
+	for i, work := range workers {
+		if work == nil || i >= len(a.Queues) || a.Queues[i] == nil {
+			continue
+		}
+		w.done.Go(func() {
+			var err error
+			if fault := Protect(func() { err = work(a.Queues[i], stop) }); fault != nil {
+				err = fault
+			}
+			if err != nil && a.Broken != nil {
+				a.Broken(i, err)
+			}
+		})
+	}
+	return nil
+}
+
+// Stop ends the workers and waits for them.
+func (w *Workers) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop == nil {
+		return
+	}
+	close(w.stop)
+	w.done.Wait()
+	w.stop = nil
+}
+
+// serveBatch is how many chains Serve handles between two publications.
+const serveBatch = 64
+
+// Serve is the worker of a queue whose chains are answered at once, in order: handle returns how many bytes it has written.
+// It does not keep the chain, and bounds what it does for one, since Stop waits for it.
+func Serve(q *Queue, stop <-chan struct{}, handle func(*Chain) int) error {
+	var c Chain
+	for {
+		q.DisableKicks()
+		more, err := serveSome(q, stop, &c, handle)
+		if perr := q.Publish(); err == nil {
+			err = perr
+		}
+		if err != nil {
+			return err
+		}
+		if more || q.EnableKicks() {
+			if stopped(stop) {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-q.Kick().C():
+		}
+	}
+}
+
+// serveSome handles some chains and reports whether there may be more.
+func serveSome(q *Queue, stop <-chan struct{}, c *Chain, handle func(*Chain) int) (more bool, err error) {
+	for range serveBatch {
+		if stopped(stop) {
+			return true, nil
+		}
+		ok, err := q.Pop(c)
+		if !ok {
+			return false, err
+		}
+		q.Push(c, handle(c))
+	}
+	return true, nil
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
