@@ -1,0 +1,75 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/kvm"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+	"github.com/voidbox-run/voidbox/virtio"
+	"github.com/voidbox-run/voidbox/virtio/mmio"
+)
+
+// fitting is a virtio device and what it is fitted with.
+type fitting struct {
+	name    string // for logs and metrics
+	device  virtio.Device
+	close   func() error             // of the device; nil where there is nothing to close
+	metrics func() map[string]uint64 // nil where there are none
+
+	link   *vmm.Link                                      // of a device behind a link
+	relink func(ctx context.Context, socket string) error // of a device behind a link
+
+	transport *mmio.Transport
+	line      *virtio.EventFD
+}
+
+// release takes the device out of a VM whose vCPUs have ended.
+func (f *fitting) release() error {
+	var errs []error
+	if f.transport != nil {
+		errs = append(errs, f.transport.Close())
+	}
+	if f.close != nil {
+		errs = append(errs, f.close())
+	}
+	if f.line != nil {
+		errs = append(errs, f.line.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// plug puts the device into the VM's next slot. The VM owns it from then on, also after an error.
+func (v *vm) plug(f *fitting) error {
+	slot := layout.DeviceSlot(len(v.devices))
+	v.devices = append(v.devices, f)
+	err := v.wire(f, slot)
+	if err != nil {
+		return fmt.Errorf("device %s: %w", f.name, err)
+	}
+	return nil
+}
+
+// wire connects the device with registers, interrupt line and kicks.
+func (v *vm) wire(f *fitting, slot layout.Slot) error {
+	var err error
+	if f.line, err = v.irqfd(slot.IRQ); err != nil {
+		return err
+	}
+	if f.transport, err = mmio.New(mmio.Config{Device: f.device, Memory: v.ram.Memory(), Interrupt: f.line}); err != nil {
+		return err
+	}
+	for queue, event := range f.transport.QueueEvents() {
+		fd, err := descriptor(event)
+		if err != nil {
+			return err
+		}
+		kick := kvm.IOEvent{Addr: slot.Base + mmio.QueueNotify, Len: 4, DataMatch: uint64(queue), Match: true}
+		if err := v.kvm.IOEventFD(fd, kick); err != nil {
+			return err
+		}
+	}
+	return v.mmio.Attach(f.name, slot.Base, layout.DeviceSize, f.transport)
+}

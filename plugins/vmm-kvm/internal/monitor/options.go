@@ -1,0 +1,63 @@
+package monitor
+
+import (
+	"github.com/voidbox-run/voidbox/internal/vmmachine"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/acpi"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+// Options are what a user may choose.
+type Options struct {
+	HugePages  bool   `json:"huge_pages"` // back guest memory with transparent huge pages
+	RuntimeDir string `json:"-"`          // where this process's own socket lies
+}
+
+// maxCPUs is what the ACPI tables can describe, and maxMemory what was tried.
+const (
+	maxCPUs   = acpi.MaxCPUs
+	maxMemory = 16 << 30
+)
+
+// fixedDevices is how many slots every VM needs: console, entropy, balloon, vsock.
+const fixedDevices = 4
+
+// ownCommandLine is room for what this monitor puts before the machine's command line. x86 kernels take 2047 bytes.
+const ownCommandLine = 511
+
+var limits = vmmachine.Limits{
+	Backend:     "kvm",
+	CPUs:        maxCPUs,
+	Memory:      maxMemory,
+	Disks:       layout.MaxDevices - fixedDevices,
+	CommandLine: 2047 - ownCommandLine,
+	Links:       []vmm.LinkKind{vmm.LinkNet, vmm.LinkFS},
+}
+
+// check returns the first thing that is wrong with a machine.
+func check(m vmm.Machine) error {
+	if err := vmmachine.Check(m, limits); err != nil {
+		return err
+	}
+	if n, most := len(m.Disks)+len(m.Links), layout.MaxDevices-fixedDevices; n > most {
+		return errdef.New(errdef.ErrInvalid, "%d disks and links: a machine has room for %d", n, most)
+	}
+	if m.Accelerator != "" && m.Accelerator != "auto" && m.Accelerator != "kvm" {
+		return errdef.New(errdef.ErrUnsupported, "the kvm backend runs on kvm only, not on %s", m.Accelerator).
+			WithRemedy("use backend = \"qemu\"")
+	}
+	return nil
+}
+
+// commandLine returns the kernel's command line: what this monitor needs, then the machine's own, which is thus stronger.
+func commandLine(m vmm.Machine) string {
+	const own = "console=ttyS0 8250.nr_uarts=1" + // the only serial port there is: the kernel need not look for others
+		" loglevel=5" + // warnings
+		" panic=-1" + // a panic resets at once, and that is the end
+		" rcupdate.rcu_expedited=1" // network and mounts wait for grace periods; few CPUs make them cheap
+	if m.CommandLine == "" {
+		return own
+	}
+	return own + " " + m.CommandLine
+}
