@@ -4,6 +4,8 @@ package virtiotest
 
 import (
 	"context"
+	"net"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,22 +18,98 @@ import (
 // end is closed with the test; the device's belongs to the device.
 func NewLink(t testing.TB, terms link.Terms, ask link.Ask) (device, plugin *link.Link) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
+	a, b := packetSockets(t)
+	return connect(t, a, b, terms, ask)
+}
+
+// A TappedLink is a link with somebody in between, who has the shared memory too: a peer that breaks the link's rules.
+type TappedLink struct {
+	Device, Plugin *link.Link
+	// Memory is the link's, laid out as package link says.
+	Memory []byte
+}
+
+// NewTappedLink is NewLink with a tap.
+func NewTappedLink(t testing.TB, terms link.Terms, ask link.Ask) *TappedLink {
+	t.Helper()
+	a, deviceSide := packetSockets(t)
+	pluginSide, b := packetSockets(t)
+	tapped := &TappedLink{}
+	taken := make(chan struct{})
+	var pumps sync.WaitGroup
+	pumps.Go(func() { pump(deviceSide, pluginSide, nil) })
+	pumps.Go(func() {
+		var once sync.Once
+		pump(pluginSide, deviceSide, func(fds []int) {
+			once.Do(func() { tapped.Memory = mapFile(t, fds[0]); close(taken) })
+		})
+	})
+	tapped.Device, tapped.Plugin = connect(t, a, b, terms, ask)
+	<-taken
+	t.Cleanup(func() {
+		_ = deviceSide.Close()
+		_ = pluginSide.Close()
+		pumps.Wait()
+		_ = unix.Munmap(tapped.Memory)
+	})
+	return tapped
+}
+
+func packetSockets(t testing.TB) (a, b *net.UnixConn) {
+	t.Helper()
 	a, b, err := fdpass.Pair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a, b
+}
+
+func connect(t testing.TB, a, b *net.UnixConn, terms link.Terms, ask link.Ask) (device, plugin *link.Link) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
 	offered := make(chan error, 1)
 	go func() {
 		var err error
 		plugin, err = link.Offer(ctx, b, terms)
 		offered <- err
 	}()
-	device, err = link.Connect(ctx, a, ask)
+	device, err := link.Connect(ctx, a, ask)
 	if oerr := <-offered; err != nil || oerr != nil {
 		t.Fatal(err, oerr)
 	}
 	t.Cleanup(plugin.Close)
 	return device, plugin
+}
+
+// pump passes messages and descriptors on until one end hangs up, and then hangs up at the other.
+func pump(from, to *net.UnixConn, seen func(fds []int)) {
+	defer to.Close()
+	for buf := make([]byte, 4096); ; {
+		n, fds, err := fdpass.Receive(from, buf, fdpass.MaxFDs)
+		if err != nil {
+			return
+		}
+		if seen != nil && len(fds) > 0 {
+			seen(fds)
+		}
+		err = fdpass.Send(to, buf[:n], fds...)
+		fdpass.CloseAll(fds)
+		if err != nil {
+			return
+		}
+	}
+}
+
+func mapFile(t testing.TB, fd int) []byte {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		t.Error(err)
+		return nil
+	}
+	b, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Error(err)
+	}
+	return b
 }
