@@ -153,6 +153,10 @@ func (d *MMIODriver) Reset() {
 func (d *MMIODriver) Negotiate(features uint64) {
 	d.t.Helper()
 	d.Reset()
+	select {
+	case <-d.Config: // the driver before's
+	default:
+	}
 	d.Set(RegStatus, StatusAcknowledge)
 	d.Set(RegStatus, StatusAcknowledge|StatusDriver)
 	d.Features = features & d.Offered()
@@ -229,4 +233,26 @@ func (d *MMIODriver) WaitConfig() {
 	case <-time.After(Patience):
 		d.t.Fatalf("virtiotest: no configuration change within %v", Patience)
 	}
+}
+
+// Move saves the device and returns the driver of another device that goes on from there, with the same memory. The old device
+// stays paused.
+func (d *MMIODriver) Move(to virtio.Device) *MMIODriver {
+	d.t.Helper()
+	d.Transport.Pause()
+	state, err := d.Transport.Save()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	moved := NewMMIODriver(d.t, to, d.Mem)
+	moved.Features, moved.Rings = d.Features, d.Rings
+	for i, r := range moved.Rings {
+		r.Kick = moved.Transport.QueueEvents()[i]
+		moved.calls = append(moved.calls, r.Call)
+	}
+	if err := moved.Transport.Load(state); err != nil {
+		d.t.Fatal(err)
+	}
+	moved.Transport.Resume()
+	return moved
 }
