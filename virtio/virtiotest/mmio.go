@@ -61,9 +61,10 @@ type MMIODriver struct {
 	// Config receives a value after configuration changes, or DEVICE_NEEDS_RESET.
 	Config chan struct{}
 
-	t     testing.TB
-	mu    sync.Mutex // guards calls
-	calls []*virtio.EventFD
+	t      testing.TB
+	device virtio.Device
+	mu     sync.Mutex // guards calls
+	calls  []*virtio.EventFD
 }
 
 // NewMMIODriver puts a transport before dev, until the test ends. The driver has done nothing yet.
@@ -79,7 +80,7 @@ func NewMMIODriver(t testing.TB, dev virtio.Device, mem *Memory) *MMIODriver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &MMIODriver{Transport: transport, Mem: mem, Interrupt: line, Config: make(chan struct{}, 1), t: t}
+	d := &MMIODriver{Transport: transport, Mem: mem, Interrupt: line, Config: make(chan struct{}, 1), t: t, device: dev}
 	var handler sync.WaitGroup
 	handler.Go(func() {
 		for line.Wait() == nil {
@@ -157,6 +158,9 @@ func (d *MMIODriver) Negotiate(features uint64) {
 	case <-d.Config: // the driver before's
 	default:
 	}
+	d.mu.Lock()
+	d.calls = nil
+	d.mu.Unlock()
 	d.Set(RegStatus, StatusAcknowledge)
 	d.Set(RegStatus, StatusAcknowledge|StatusDriver)
 	d.Features = features & d.Offered()
