@@ -66,6 +66,7 @@ func TestNetHeaderCheck(t *testing.T) {
 		{"checksum not agreed", tso, FeatureTSO4, TowardsNetwork, false},
 		{"other TSO agreed", tso, FeatureChecksum | FeatureTSO6, TowardsNetwork, false},
 		{"ECN", with(func(h *NetHeader) { h.GSOType |= NetGSOECN }), NetFeatures, TowardsNetwork, true},
+		{"ECN alone", NetHeader{GSOType: NetGSOECN}, NetFeatures, TowardsNetwork, false},
 		{"UDP fragmentation", with(func(h *NetHeader) { h.GSOType = 3 }), NetFeatures, TowardsNetwork, false},
 		{"no segment size", with(func(h *NetHeader) { h.GSOSize = 0 }), NetFeatures, TowardsNetwork, false},
 		{"no partial checksum", with(func(h *NetHeader) { h.Flags = 0 }), NetFeatures, TowardsNetwork, false},

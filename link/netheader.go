@@ -89,6 +89,7 @@ var (
 	errHeaderLength  = errors.New("header length lies outside the frame")
 	errNoSegments    = errors.New("segmentation into pieces of 0 bytes")
 	errNoPartial     = errors.New("segmentation without a partial checksum")
+	errLoneECN       = errors.New("congestion notification without segmentation")
 )
 
 // Check judges the header of a frame of length bytes against the offloads that were agreed on. Whoever takes frames
@@ -110,6 +111,9 @@ func (h NetHeader) Check(length int, f Features, to Towards) error {
 	var needs Features
 	switch h.GSOType &^ NetGSOECN {
 	case NetGSONone:
+		if h.GSOType != NetGSONone {
+			return errLoneECN // else whoever compares the type with none would divide by a segment size of 0
+		}
 		return nil
 	case NetGSOTCPv4:
 		needs = tso4

@@ -53,30 +53,31 @@ func (r *run) controlled() bool {
 	return r.a.Features&featureControl != 0 && r.queue(r.controlQueue()) != nil
 }
 
+// start makes what serves the queues, all of it before the first goroutine runs, since the controller reaches the receivers.
 func (r *run) start() {
 	controlled := r.controlled()
+	var transmitters []*transmitter
+	for i := range r.d.cfg.Pairs {
+		rx, tx := r.queue(receiveQueue(i)), r.queue(transmitQueue(i))
+		if controlled && i > 0 && r.a.Features&featureMultiple == 0 {
+			rx, tx = nil, nil // one of them is the control queue
+		}
+		if tx != nil {
+			transmitters = append(transmitters, newTransmitter(r, i, tx))
+		}
+		if r.d.link != nil {
+			r.receivers = append(r.receivers, newReceiver(r, i, rx, controlled))
+		}
+	}
+	for _, t := range transmitters {
+		r.serve(transmitQueue(t.pair), t.serve)
+	}
+	for _, rx := range r.receivers {
+		r.serve(receiveQueue(rx.pair), rx.serve)
+	}
 	if controlled {
 		c := &controller{r: r, q: r.queue(r.controlQueue())}
 		r.serve(r.controlQueue(), c.serve)
-	}
-	for i := range r.d.cfg.Pairs {
-		// Only with VIRTIO_NET_F_MQ are these queues of a pair.
-		pair := i == 0 || r.a.Features&featureMultiple != 0 || !controlled
-		if q := r.queue(transmitQueue(i)); q != nil && pair {
-			r.serve(transmitQueue(i), newTransmitter(r, i, q).serve)
-		}
-		if r.d.link == nil {
-			continue
-		}
-		q := r.queue(receiveQueue(i))
-		if !pair {
-			q = nil
-		}
-		receiver := newReceiver(r, i, q, controlled)
-		r.receivers = append(r.receivers, receiver)
-	}
-	for i, receiver := range r.receivers {
-		r.serve(receiveQueue(i), receiver.serve)
 	}
 	r.tasks.Go(r.announce)
 }

@@ -13,6 +13,7 @@ import (
 // transmitter moves frames from a transmit queue to its lane.
 type transmitter struct {
 	d        *Device
+	pair     int
 	q        *virtio.Queue
 	out      *link.Writer // nil without a link: frames are dropped
 	agreed   link.Features
@@ -25,7 +26,7 @@ type transmitter struct {
 }
 
 func newTransmitter(r *run, i int, q *virtio.Queue) *transmitter {
-	t := &transmitter{d: r.d, q: q, agreed: r.agreed(), maxPlain: r.d.cfg.MTU + vlanHeader}
+	t := &transmitter{d: r.d, pair: i, q: q, agreed: r.agreed(), maxPlain: r.d.cfg.MTU + vlanHeader}
 	t.maxFrame = max(t.maxPlain, maxSegments)
 	if l := r.d.link; l != nil {
 		t.out = l.Lane(i).Out
