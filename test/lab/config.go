@@ -29,9 +29,8 @@ type Config struct {
 	Drives []Drive
 	// Modules are loaded beside those that the lab needs, where the kernel does not have them built in.
 	Modules []string
-	// Console gets what the lab's kernel says, as it says it; Verbose has it say everything.
+	// Console gets what the lab's kernel says, as it says it.
 	Console io.Writer
-	Verbose bool
 	// Silence is how long the lab may give no sign of life before it counts as hung, a minute where it is 0. A lab gives one
 	// every second, unless its kernel is stuck.
 	Silence time.Duration

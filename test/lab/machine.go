@@ -135,7 +135,7 @@ func arguments(cfg Config, kernel image.Kernel) []string {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-M", "q35,accel=tcg,usb=off,vmport=off,smbus=off", "-cpu", "max,+svm,+npt",
 		"-smp", fmt.Sprint(cfg.CPUs), "-m", fmt.Sprint(cfg.MemoryMiB),
-		"-kernel", kernel.Path, "-initrd", fmt.Sprintf("/proc/self/fd/%d", initrdFD), "-append", commandLine(cfg),
+		"-kernel", kernel.Path, "-initrd", fmt.Sprintf("/proc/self/fd/%d", initrdFD), "-append", commandLine,
 		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console",
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=readline",
 		"-chardev", fmt.Sprintf("socket,id=control,fd=%d", controlFD),
@@ -158,15 +158,10 @@ func drive(d Drive) string {
 	return "if=virtio,format=raw,snapshot=" + snapshot + ",file=" + strings.ReplaceAll(d.Path, ",", ",,")
 }
 
-// commandLine is the kernel's. What it does not know goes into the environment of PID 1. On a busy host an emulated timer can
-// miss the moment in which the kernel tests it: without no_timer_check a boot then hangs now and then.
-func commandLine(cfg Config) string {
-	line := "console=ttyS0 panic=-1 unknown_nmi_panic=1 no_timer_check random.trust_cpu=on " + guest.Env + "=1"
-	if !cfg.Verbose {
-		line += " quiet"
-	}
-	return line
-}
+// commandLine is the kernel's. What it does not know goes into the environment of PID 1. The kernel talks as it boots, which
+// costs nothing that can be measured: until PID 1 is up it is the only sign of life. On a busy host an emulated timer can miss
+// the moment in which the kernel tests it; without no_timer_check a boot then hangs now and then.
+const commandLine = "console=ttyS0 panic=-1 unknown_nmi_panic=1 no_timer_check random.trust_cpu=on " + guest.Env + "=1"
 
 // tail keeps the last bytes that are written to it.
 type tail struct {

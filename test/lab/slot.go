@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLabs bounds the labs that run at once on a machine: each keeps a processor busy.
-func maxLabs() int { return max(2, runtime.NumCPU()/2) }
+// maxLabs bounds the labs that run at once on a machine: each may keep a processor busy and takes some gigabytes. A few more
+// than there are processors, for a lab in which a test waits is idle.
+func maxLabs() int { return runtime.NumCPU() + 2 }
 
 // slotPoll is how often a waiter looks: flock(2) cannot wait for any of several locks.
 const slotPoll = 200 * time.Millisecond

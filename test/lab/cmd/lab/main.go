@@ -95,7 +95,7 @@ func parse(args []string) (options, error) {
 	}
 	o.command.Args, o.command.Stdout, o.command.Stderr = flags.Args(), os.Stdout, os.Stderr
 	if o.verbose {
-		o.cfg.Console, o.cfg.Verbose = os.Stderr, true
+		o.cfg.Console = os.Stderr
 	}
 	o.cfg.Log = func(s string) { fmt.Fprintln(os.Stderr, "lab:", s) }
 	return o, nil
