@@ -10,6 +10,10 @@ type Workers struct {
 	mu   sync.Mutex // held by Start and Stop, since a device's Close may come while a transport still runs
 	stop chan struct{}
 	done sync.WaitGroup
+
+	config  sync.Mutex // guards what follows; a worker may hold it, hence apart from mu
+	changed func()     // Activation.ConfigChanged while the device runs
+	due     bool
 }
 
 // A Worker serves a queue until stop is closed, when it returns nil, or until the queue is broken, when it returns why. It has
@@ -26,6 +30,7 @@ func (w *Workers) Start(a Activation, workers ...Worker) error {
 	}
 	stop := make(chan struct{})
 	w.stop = stop
+	w.announce(a.ConfigChanged)
 	for i, work := range workers {
 		if work == nil || i >= len(a.Queues) || a.Queues[i] == nil {
 			continue
@@ -53,6 +58,27 @@ func (w *Workers) Stop() {
 	close(w.stop)
 	w.done.Wait()
 	w.stop = nil
+	w.announce(nil)
+}
+
+// ConfigChanged tells the driver that the configuration space has changed: now, or when the device starts again.
+func (w *Workers) ConfigChanged() {
+	w.config.Lock()
+	defer w.config.Unlock()
+	if w.due = w.changed == nil; !w.due {
+		w.changed()
+	}
+}
+
+// announce sets how the driver is told, and tells it what was due.
+func (w *Workers) announce(changed func()) {
+	w.config.Lock()
+	defer w.config.Unlock()
+	w.changed = changed
+	if w.due && changed != nil {
+		w.due = false
+		changed()
+	}
 }
 
 // serveBatch is how many chains Serve handles between two publications.
