@@ -16,6 +16,7 @@ import (
 var programs = map[string]string{
 	"voidbox":              "./cmd/voidbox",
 	"voidbox-guest-agent":  "./guest/agent",
+	"voidbox-vmm-kvm":      "./plugins/vmm-kvm",
 	"voidbox-vmm-qemu":     "./plugins/vmm-qemu",
 	"voidbox-sandbox-mock": "./plugins/sandbox-mock",
 	"voidbox-llm-replay":   "./plugins/llm-replay",
