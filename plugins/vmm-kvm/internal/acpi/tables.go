@@ -10,7 +10,7 @@ import (
 const (
 	oemID        = "VOIDBX"
 	oemTableID   = "VOIDBOX "
-	creatorID    = "VBOX"
+	creatorID    = "VOID"
 	headerSize   = 36
 	rsdpSize     = 36
 	checksumAt   = 9 // in a table's header

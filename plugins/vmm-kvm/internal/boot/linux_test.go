@@ -3,6 +3,7 @@ package boot_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,6 +124,14 @@ func bootLinux(t *testing.T, c config, events []string) {
 		t.Errorf("events %v, want %v", happened, events)
 	}
 	said := m.console.String()
+	var cpus int
+	var kib uint64
+	if _, found := fmt.Sscanf(said[strings.Index(said, "init: cpus="):], "init: cpus=%d kib=%d", &cpus, &kib); found != nil || cpus != c.cpus {
+		t.Errorf("the guest has %d CPUs of %d (%v)", cpus, c.cpus, found)
+	}
+	if kib<<10 < c.memory/4*3 || kib<<10 > c.memory { // the kernel itself is not counted
+		t.Errorf("the guest has %d MiB of %d", kib>>10, c.memory>>20)
+	}
 	for _, want := range []string{"segment=found", "ttyS0", "ACPI:Ged"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the guest does not say %q", want)

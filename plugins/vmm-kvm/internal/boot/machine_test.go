@@ -3,7 +3,6 @@ package boot_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -163,15 +162,6 @@ func archiveBytes(t *testing.T, records ...cpio.Record) []byte {
 	return b.Bytes()
 }
 
-// run lets the machine run until it ends, and returns the events in order.
-func (m *machine) run() []string {
-	m.t.Helper()
-	if err := m.start(); err != nil {
-		m.t.Fatal(err)
-	}
-	return m.await()
-}
-
 func (m *machine) start() error {
 	if err := m.vcpus.Launch(); err != nil {
 		return err
@@ -182,6 +172,7 @@ func (m *machine) start() error {
 // safety ends a test whose guest hangs.
 const safety = 3 * time.Minute
 
+// await returns the events, in order, once the machine has ended.
 func (m *machine) await() []string {
 	m.t.Helper()
 	select {
@@ -265,8 +256,4 @@ func (e *events) list() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]string(nil), e.happen...)
-}
-
-func (c config) String() string {
-	return fmt.Sprintf("%s, %d CPUs, %d MiB", c.kernel, c.cpus, c.memory>>20)
 }
