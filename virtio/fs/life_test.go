@@ -1,0 +1,409 @@
+//go:build linux
+
+package fs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/virtio"
+	"github.com/voidbox-run/voidbox/virtio/virtiotest"
+)
+
+// never is longer than any test takes: a Stop that waits for replies waits for them alone.
+const never = time.Hour
+
+// stuck sends a request on each queue that the plugin has taken and not answered.
+func (g *guest) stuck() (messages [][]byte, heads []uint16, tags []link.Tag) {
+	g.t.Helper()
+	for i, q := range g.queues {
+		m := g.request(opRead, "stuck")
+		messages, heads = append(messages, m), append(heads, q.send(m, 64))
+		tags = append(tags, g.wantRecord(i, link.KindRequest, m).Tag)
+	}
+	return messages, heads, tags
+}
+
+func (g *guest) wantEIO(messages [][]byte, heads []uint16) {
+	g.t.Helper()
+	for i, q := range g.queues {
+		q.want(heads[i], replyTo(messages[i], syscall.EIO, ""))
+	}
+}
+
+func TestDeadPlugin(t *testing.T) {
+	g := boot(t, setup{queues: 2})
+	for range 3 {
+		g.wantAlive()
+		messages, heads, _ := g.stuck()
+		g.plugin.Close()
+		g.wantEIO(messages, heads)
+		g.wantEvent(false, link.ErrPeerGone)
+		for _, q := range g.queues {
+			for range 2 * ringSize {
+				m := g.request(opRead, "x")
+				q.want(q.send(m, 64), replyTo(m, syscall.EIO, ""))
+			}
+			q.want(q.send(g.request(opForget, ""), 0), []byte{})
+		}
+		g.relink()
+		g.wantEvent(true, nil)
+	}
+	g.wantAlive()
+	m := g.dev.Metrics()
+	if m.Failed != 3*3*(1+2*ringSize+1) || m.InFlight != 0 || m.LinkDowns != 3 {
+		t.Errorf("metrics %+v", m)
+	}
+}
+
+func TestRelinkOfALivingLink(t *testing.T) {
+	g := boot(t, setup{})
+	messages, heads, _ := g.stuck()
+	old := g.plugin
+	g.relink()
+	<-old.Done()
+	g.wantEIO(messages, heads)
+	g.wantAlive()
+	if n := g.dev.Metrics().InFlight; n != 0 {
+		t.Errorf("%d requests in flight", n)
+	}
+}
+
+func TestDeviceWithoutALink(t *testing.T) {
+	g := &guest{t: t, events: make(chan event, 4)}
+	g.dev = g.set.over(t, nil, g.onLink)
+	g.begin()
+	m := g.request(opRead, "x")
+	g.queues[1].want(g.queues[1].send(m, 64), replyTo(m, syscall.EIO, ""))
+	g.relink()
+	g.wantAlive()
+}
+
+func TestRelinkRefuses(t *testing.T) {
+	g := boot(t, setup{})
+	for _, ask := range []link.Ask{Ask(2), {Purpose: link.Frames, Lanes: 2}} {
+		device, plugin := virtiotest.NewLink(t, link.Terms{Purpose: ask.Purpose}, ask)
+		if err := g.dev.Relink(device); err == nil {
+			t.Error("no error")
+		}
+		<-plugin.Done() // the link was taken over all the same
+	}
+	g.wantAlive()
+	_ = g.dev.Close()
+	device, _ := virtiotest.NewLink(t, g.set.terms(), Ask(1))
+	if err := g.dev.Relink(device); err == nil {
+		t.Error("a closed device took a link")
+	}
+}
+
+// A plugin that breaks the link's rules is a dead plugin.
+func TestViolation(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		wrong func(l *virtiotest.TappedLink, record int)
+	}{
+		{"kind", func(l *virtiotest.TappedLink, record int) { l.Memory[record+4] = 3 }},
+		{"tag of another slot", func(l *virtiotest.TappedLink, record int) { l.Memory[record+20]++ }},
+		{"tag of another generation", func(l *virtiotest.TappedLink, record int) { l.Memory[record+16]++ }},
+		{"reply larger than its room", func(l *virtiotest.TappedLink, record int) { l.Memory[record] = 65 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := setup{ringSize: link.MinRing, payload: 8192}
+			l := virtiotest.NewTappedLink(t, s.terms(), Ask(1))
+			g := &guest{t: t, set: s, plugin: l.Plugin, events: make(chan event, 4)}
+			g.dev = s.over(t, l.Device, g.onLink)
+			g.begin()
+			messages, heads, tags := g.stuck()
+			out := l.Plugin.Lane(0).Out
+			if _, err := out.TryReserve(link.KindReply, 64); err != nil {
+				t.Fatal(err)
+			}
+			out.CommitReply(tags[0], 64)
+			const control = 4096
+			c.wrong(l, control+link.MinRing) // lane 0's down ring is behind its up ring
+			if err := out.Publish(); err != nil {
+				t.Fatal(err)
+			}
+			g.wantEvent(false, link.ErrViolation)
+			g.wantEIO(messages, heads)
+			g.relink()
+			g.wantAlive()
+		})
+	}
+}
+
+// A new driver hears nothing of the old one's requests, and gets their credits.
+func TestResetDropsRequests(t *testing.T) {
+	g := boot(t, setup{credits: 1})
+	old, _, tags := g.stuck()
+	g.drv.Reset()
+	if n := g.dev.Metrics().InFlight; n != 0 {
+		t.Errorf("%d requests in flight after a reset", n)
+	}
+	g.start()
+	var messages [][]byte
+	var heads []uint16
+	for _, q := range g.queues {
+		m := g.request(opRead, "new")
+		messages, heads = append(messages, m), append(heads, q.send(m, 64))
+	}
+	for i, q := range g.queues {
+		g.answer(i, tags[i], replyTo(old[i], 0, "late"))
+		rec := g.wantRecord(i, link.KindRequest, messages[i])
+		r := replyTo(messages[i], 0, "in time")
+		g.answer(i, rec.Tag, r)
+		q.want(heads[i], r)
+	}
+	g.wantAlive()
+}
+
+// Stop waits for replies that come.
+func TestPauseWaitsForReplies(t *testing.T) {
+	g := boot(t, setup{drain: never})
+	messages, heads, tags := g.stuck()
+	paused := make(chan struct{})
+	go func() {
+		defer close(paused)
+		g.drv.Transport.Pause()
+	}()
+	for i, q := range g.queues {
+		g.answer(i, tags[i], replyTo(messages[i], 0, "at last"))
+		q.want(heads[i], replyTo(messages[i], 0, "at last"))
+	}
+	<-paused
+	g.drv.Transport.Resume()
+	g.wantAlive()
+}
+
+// A request that is not answered in time goes on after the pause, whether its reply comes before or after the end of that.
+func TestRequestsSurviveAPause(t *testing.T) {
+	g := boot(t, setup{drain: 1})
+	messages, heads, tags := g.stuck()
+	for range 3 {
+		g.drv.Transport.Pause()
+		for _, q := range g.queues {
+			if _, _, ok := q.ring.Reap(); ok {
+				t.Fatal("a request was answered, and nobody did")
+			}
+		}
+		g.drv.Transport.Resume()
+	}
+	g.drv.Transport.Pause()
+	g.answer(0, tags[0], replyTo(messages[0], 0, "while paused"))
+	g.drv.Transport.Resume()
+	g.queues[0].want(heads[0], replyTo(messages[0], 0, "while paused"))
+	g.answer(1, tags[1], replyTo(messages[1], 0, "after it"))
+	g.queues[1].want(heads[1], replyTo(messages[1], 0, "after it"))
+	g.wantAlive()
+}
+
+func TestPluginDiesDuringAPause(t *testing.T) {
+	g := boot(t, setup{drain: 1})
+	messages, heads, _ := g.stuck()
+	g.drv.Transport.Pause()
+	g.plugin.Close()
+	g.wantEvent(false, link.ErrPeerGone)
+	g.drv.Transport.Resume()
+	g.wantEIO(messages, heads)
+
+	g.relink()
+	messages, heads, _ = g.stuck()
+	g.drv.Transport.Pause()
+	g.relink()
+	g.drv.Transport.Resume()
+	g.wantEIO(messages, heads)
+	g.wantAlive()
+}
+
+// A guest that changes a chain while the device keeps it breaks its queue.
+func TestChainThatChangesDuringAPause(t *testing.T) {
+	g := boot(t, setup{drain: 1})
+	_, heads, _ := g.stuck()
+	g.drv.Transport.Pause()
+	g.queues[1].ring.SetDescriptor(int(heads[1]), 0, 0, 0, 0)
+	g.drv.Transport.Resume()
+	g.drv.WaitConfig()
+	if !g.needsReset() {
+		t.Fatal("the queue is not broken")
+	}
+	g.start()
+	g.wantAlive()
+}
+
+// A reply that no longer fits, since the guest has cut its chain during a pause, becomes EIO.
+func TestChainThatShrinksDuringAPause(t *testing.T) {
+	g := boot(t, setup{drain: 1})
+	m := g.request(opRead, "x")
+	head := g.queues[1].send(m, 64)
+	tag := g.wantRecord(1, link.KindRequest, m).Tag
+	g.drv.Transport.Pause()
+	at := g.queues[1].in(g.queues[1].slots[head])
+	desc := g.drv.Mem.At(g.queues[1].ring.Desc+16*uint64(head), 16)
+	next := binary.LittleEndian.Uint16(desc[14:])
+	g.queues[1].ring.SetDescriptor(int(next), at+inRoom, 16, virtiotest.FlagWrite, 0)
+	g.drv.Transport.Resume()
+	g.answer(1, tag, replyTo(m, 0, "does not fit"))
+	g.queues[1].want(head, replyTo(m, syscall.EIO, ""))
+	g.wantAlive()
+}
+
+// Another device, which knows nothing of the requests' link, fails them and goes on.
+func TestSaveAndLoad(t *testing.T) {
+	g := boot(t, setup{queues: 2, drain: 1})
+	g.wantAlive()
+	messages, heads, _ := g.stuck()
+	done := g.request(opRead, "answered")
+	q := g.queues[1]
+	head := q.send(done, 64)
+	g.answer(1, g.wantRecord(1, link.KindRequest, done).Tag, replyTo(done, 0, ""))
+	q.want(head, replyTo(done, 0, ""))
+	for range 3 {
+		g.dev, g.plugin = g.set.newDevice(t, nil)
+		g.drv = g.drv.Move(g.dev)
+		for i, q := range g.queues {
+			q.want(heads[i], replyTo(messages[i], syscall.EIO, ""))
+		}
+		g.wantAlive()
+		messages, heads, _ = g.stuck()
+	}
+	// Saved again before it could fail them.
+	g.drv.Transport.Pause()
+	state, err := g.dev.SaveState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := g.set.newDevice(t, nil)
+	if err := other.LoadState(state); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := other.SaveState(); err != nil || string(again) != string(state) {
+		t.Errorf("saved again: %s, %v; want %s", again, err, state)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	dev, _ := setup{}.newDevice(t, nil)
+	for name, s := range map[string]state{
+		"no queues":          {},
+		"too many queues":    {Queues: make([]savedRequests, 3)},
+		"heads alone":        {Queues: []savedRequests{{Heads: []uint16{1}}, {}}},
+		"the same one twice": {Queues: []savedRequests{{}, {Heads: []uint16{1, 1}, Uniques: []uint64{1, 2}}}},
+	} {
+		b, err := virtio.EncodeState(stateVersion, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dev.LoadState(b); !errors.Is(err, virtio.ErrState) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// A head that the queue does not have, from a state that lies, breaks the queue.
+func TestLoadedHeadsAreJudged(t *testing.T) {
+	g := boot(t, setup{})
+	g.drv.Transport.Pause()
+	lie, err := virtio.EncodeState(stateVersion, state{Queues: []savedRequests{{Heads: []uint16{60000}, Uniques: []uint64{1}}, {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.dev.LoadState(lie); err != nil {
+		t.Fatal(err)
+	}
+	g.drv.Transport.Resume()
+	g.drv.WaitConfig()
+	if !g.needsReset() {
+		t.Error("the queue is not broken")
+	}
+}
+
+// responder answers what comes on a lane until the link is down.
+func responder(l *link.Link, lane int) {
+	ctx := context.Background()
+	in, out := l.Lane(lane).In, l.Lane(lane).Out
+	for rec := (link.Record{}); ; {
+		ok, err := in.Next(&rec)
+		if err == nil && !ok {
+			if err = out.Publish(); err == nil {
+				err = in.Wait(ctx)
+			}
+		}
+		if err != nil {
+			return
+		}
+		if !ok || rec.Kind != link.KindRequest {
+			continue
+		}
+		r := replyTo(rec.Payload, 0, "answer")
+		buf, err := out.TryReserve(link.KindReply, len(r))
+		if err != nil {
+			return
+		}
+		copy(buf, r)
+		out.CommitReply(rec.Tag, len(r))
+	}
+}
+
+// Pauses, resets and new plugins at any moment of a busy life: each request that no reset drops is answered once.
+func TestLifeUnderTraffic(t *testing.T) {
+	g := boot(t, setup{queues: 2, credits: 8})
+	var plugins sync.WaitGroup
+	serve := func() {
+		for i := range g.plugin.Lanes() {
+			plugin := g.plugin
+			plugins.Go(func() { responder(plugin, i) })
+		}
+	}
+	serve()
+	defer func() { _ = g.plugin.Break(link.ErrClosed); plugins.Wait() }()
+	for round := range 60 {
+		for _, q := range g.queues {
+			for range ringSize / 4 {
+				q.add(g.request(opRead, "x"), 64)
+			}
+			q.ring.Publish()
+		}
+		reset := false
+		switch round % 4 {
+		case 0:
+			g.drv.Transport.Pause()
+			g.drv.Transport.Resume()
+		case 1:
+			_ = g.plugin.Break(link.ErrClosed)
+			g.relink()
+			serve()
+		case 2:
+			g.relink()
+			serve()
+		case 3:
+			g.start()
+			reset = true
+		}
+		for _, q := range g.queues {
+			for !reset && len(q.slots) > 0 {
+				_, reply := q.wait()
+				if len(reply) != outHeaderSize && len(reply) != outHeaderSize+6 {
+					t.Fatalf("reply % x", reply)
+				}
+			}
+		}
+	}
+}
+
+func TestAbuse(t *testing.T) {
+	virtiotest.Abuse(t, func(t testing.TB) virtio.Device {
+		dev, plugin := setup{drain: 1}.newDevice(t, nil)
+		var plugins sync.WaitGroup
+		for i := range plugin.Lanes() {
+			plugins.Go(func() { responder(plugin, i) })
+		}
+		t.Cleanup(func() { _ = plugin.Break(link.ErrClosed); plugins.Wait() })
+		return dev
+	})
+}
