@@ -131,7 +131,12 @@ func (c *VCPU) GetCPUID2() ([]CPUIDEntry2, error) {
 	if err := ioctl(c.fd, kvmGetCPUID2, arg); err != nil {
 		return nil, err
 	}
-	return slices.Clone(arg.Entries[:min(arg.Count, maxCPUIDEntries)]), nil
+	// Kernels before 6.9 leave the count as it was. No leaf is all zeroes: leaf 0 has the number of the highest.
+	entries := arg.Entries[:min(arg.Count, maxCPUIDEntries)]
+	for len(entries) > 0 && entries[len(entries)-1] == (CPUIDEntry2{}) {
+		entries = entries[:len(entries)-1]
+	}
+	return slices.Clone(entries), nil
 }
 
 // SetCPUID2 is KVM_SET_CPUID2.

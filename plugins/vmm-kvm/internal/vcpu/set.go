@@ -42,10 +42,11 @@ type Set struct {
 	launched bool
 	closed   bool
 
-	ending  sync.Mutex
-	ended   outcome // the first that is not Stopped
-	culprit int     // whose it was
-	failure *Failure
+	mu       sync.Mutex // guards what follows; held for moments
+	ended    outcome    // the first that is not Stopped
+	culprit  int        // whose it was
+	unmapped bool       // run pages are gone
+	failure  *Failure   // written before done is closed
 }
 
 // New creates the vCPUs. The caller sets their registers, then launches them.
@@ -107,11 +108,11 @@ func (s *Set) Launch() error {
 
 // tell takes note of how a thread ended, and ends the others unless that is happening already.
 func (s *Set) tell(id int, out outcome) {
-	s.ending.Lock()
+	s.mu.Lock()
 	if s.ended.end == Stopped {
 		s.ended, s.culprit = out, id
 	}
-	s.ending.Unlock()
+	s.mu.Unlock()
 	if out.end != Stopped {
 		s.Stop()
 	}
@@ -167,6 +168,11 @@ func (s *Set) Stop() {
 }
 
 func (s *Set) kick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unmapped {
+		return
+	}
 	for _, t := range s.threads {
 		t.kick()
 	}
@@ -206,6 +212,9 @@ func (s *Set) Close() error {
 	} else {
 		close(s.done)
 	}
+	s.mu.Lock()
+	s.unmapped = true
+	s.mu.Unlock()
 	var errs []error
 	for _, v := range s.vcpus {
 		errs = append(errs, v.Close())

@@ -26,6 +26,9 @@ var chips = []uint32{kvm.IRQChipPICMaster, kvm.IRQChipPICSlave, kvm.IRQChipIOAPI
 // NTP can make good.
 const maxTSCDeviation = 250
 
+// maxTSCKHz is more than any TSC does, and leaves room to calculate.
+const maxTSCKHz = 100_000_000
+
 // Save returns the versioned state of a paused set: vCPUs, interrupt controllers and clock.
 func (s *Set) Save() ([]byte, error) {
 	s.control.Lock()
@@ -117,6 +120,9 @@ func (s *Set) still() error {
 }
 
 func (saved *savedState) check(vcpus int) error {
+	if saved.TSCKHz < 0 || saved.TSCKHz > maxTSCKHz {
+		return fmt.Errorf("its TSC runs at %d kHz", saved.TSCKHz)
+	}
 	if len(saved.VCPUs) != vcpus {
 		return fmt.Errorf("it has %d vCPUs, and this VM has %d", len(saved.VCPUs), vcpus)
 	}

@@ -11,6 +11,10 @@ import (
 const (
 	msrTSC         = 0x10
 	msrTSCDeadline = 0x6e0
+
+	// Hyper-V's registers mean nothing to a guest that was not told of Hyper-V, and some are clocks.
+	msrHyperV    = 0x40000000
+	msrHyperVEnd = 0x40000200
 )
 
 // moreMSRs make up a vCPU's state too, but kernels do not list all of them: MTRRs and the banks of machine checks.
@@ -35,7 +39,9 @@ func orderMSRs(listed []uint32) []uint32 {
 	list := append(slices.Clone(listed), moreMSRs...)
 	slices.Sort(list)
 	list = slices.Compact(list)
-	list = slices.DeleteFunc(list, func(index uint32) bool { return index == msrTSC || index == msrTSCDeadline })
+	list = slices.DeleteFunc(list, func(index uint32) bool {
+		return index == msrTSC || index == msrTSCDeadline || index >= msrHyperV && index < msrHyperVEnd
+	})
 	return append(append([]uint32{msrTSC}, list...), msrTSCDeadline)
 }
 

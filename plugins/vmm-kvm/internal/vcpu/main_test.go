@@ -1,0 +1,17 @@
+package vcpu
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/voidbox-run/voidbox/test/lab"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(lab.Tests(m)) }
+
+// requireKVM is the only way in which tests of this package get to KVM.
+func requireKVM(t testing.TB) {
+	t.Helper()
+	lab.RequireKVM(t)
+}
