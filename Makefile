@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-race test-kvm lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -39,6 +39,13 @@ test: deps-test build ## run all tests, those in VMs included (installs what the
 
 test-race: build ## run the packages where goroutines meet with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./link/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/...
+
+# Tests that need KVM say so with lab.RequireKVM; those of the lab boot one.
+test-kvm: deps-test ## run the tests that need KVM, in an emulated machine where this one has none (docs/lab.md)
+	VOIDBOX_REQUIRE_VM=1 $(GO) test -timeout 30m $$(grep -rlE --include='*_test.go' 'lab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
+
+lab: deps-test build ## a shell in an emulated machine with KVM, with bin/ and a guest kernel in it
+	$(GO) run ./test/lab/cmd/lab run -t -mem 4G -guest -file $(BIN):/lab/bin -file examples -- sh
 
 check: lint ## what must hold before a commit: lint and the quick tests
 	$(GO) test -short -timeout 10m ./internal/importrules/... ./core/... ./sdk/... ./cmd/...
@@ -70,6 +77,9 @@ $(addprefix bench-,block vsock net share image):
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
 	guest/kernel/build.sh
+
+lab-kernel: ## build the kernel of the emulated machine into the cache (7 min on 2 cores), which makes it boot sooner
+	guest/kernel/build.sh lab
 
 fuzz: ## run every fuzz target, each for FUZZTIME=60s
 	@for d in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

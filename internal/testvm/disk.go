@@ -31,7 +31,7 @@ func Disk(t testing.TB) string {
 		t.Fatal(err)
 	}
 	ctx := image.WithProgress(t.Context(), func(s string) { t.Log(s) })
-	path, err := disk(ctx, cache, func(s string) { t.Log(s) })
+	path, err := tests.Disk(ctx, cache, func(s string) { t.Log(s) })
 	if err != nil {
 		missing(t, "no test disk: %v", err)
 	}
@@ -54,12 +54,24 @@ func WritableDisk(t testing.TB) string {
 
 const (
 	diskName  = "disk.ext4"
-	diskSize  = "1G" // of which two thirds are free, and take no room in the host's file until they are written
 	diskSuite = "bookworm"
 )
 
-var packages = []string{
-	"bash", "ca-certificates", "curl", "fio", "git", "iperf3", "iproute2", "iputils-ping", "procps", "python3", "stress-ng",
+// Debian is a small Debian on a disk, without documentation and translations.
+type Debian struct {
+	Packages []string
+	Size     string // of the file system, as mke2fs has it: "1G". What is free takes no room on the host
+	// Customize is a shell script that runs in the finished tree, whose path is $1.
+	Customize string
+}
+
+// tests is what [Disk] is; two thirds of it are free.
+var tests = Debian{
+	Packages: []string{
+		"bash", "ca-certificates", "curl", "fio", "git", "iperf3", "iproute2", "iputils-ping", "procps", "python3", "stress-ng",
+	},
+	Size:      "1G",
+	Customize: customize,
 }
 
 // left out: documentation, translations, and what packages leave behind for package managers.
@@ -82,21 +94,22 @@ const pack = `set -e
 cd "$1"
 mkdir root
 tar -x --numeric-owner --exclude './dev/*' -f root.tar -C root
-mke2fs -q -t ext4 -m 0 -J size=4 -L voidbox-test -d root ` + diskName + ` ` + diskSize + `
+mke2fs -q -t ext4 -m 0 -J size=4 -L voidbox-test -d root ` + diskName + ` "$2"
 rm -rf root root.tar
 chmod 0444 ` + diskName
 
-func disk(ctx context.Context, cache *image.Cache, log func(string)) (string, error) {
-	recipe := strings.Join([]string{diskSuite, diskSize, strings.Join(packages, ","), strings.Join(excluded, ","), customize, pack}, "\n")
+// Disk returns the path of the raw ext4 image, which must not be written to. It is built unless the cache holds it.
+func (d Debian) Disk(ctx context.Context, cache *image.Cache, log func(string)) (string, error) {
+	recipe := strings.Join([]string{diskSuite, d.Size, strings.Join(d.Packages, ","), strings.Join(excluded, ","), d.Customize, pack}, "\n")
 	sum := sha256.Sum256([]byte(recipe))
 	dir, err := cache.Entry(ctx, "testvm", hex.EncodeToString(sum[:16]), func(ctx context.Context, dir string) error {
-		log("building the test disk from Debian packages (about a minute, once)")
-		return buildDisk(ctx, dir)
+		log("building a disk from Debian packages (about a minute, once)")
+		return d.build(ctx, dir)
 	})
 	return filepath.Join(dir, diskName), err
 }
 
-func buildDisk(ctx context.Context, dir string) error {
+func (d Debian) build(ctx context.Context, dir string) error {
 	bootstrap, err := tool("mmdebstrap", "mmdebstrap uidmap")
 	if err != nil {
 		return err
@@ -104,7 +117,7 @@ func buildDisk(ctx context.Context, dir string) error {
 	if _, err := tool("mke2fs", "e2fsprogs"); err != nil {
 		return err
 	}
-	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(packages, ","), "--customize-hook=" + customize,
+	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(d.Packages, ","), "--customize-hook=" + d.Customize,
 		`--aptopt=Acquire::Languages "none"`}
 	for _, pattern := range excluded {
 		args = append(args, "--dpkgopt=path-exclude="+pattern)
@@ -114,13 +127,13 @@ func buildDisk(ctx context.Context, dir string) error {
 		return err
 	}
 	if os.Geteuid() == 0 {
-		return run(ctx, "sh", "-c", pack, "sh", dir)
+		return run(ctx, "sh", "-c", pack, "sh", dir, d.Size)
 	}
 	// Without root, another user id of ours plays root, who has to be able to write here.
 	if err := os.Chmod(dir, 0o777); err != nil {
 		return err
 	}
-	err = run(ctx, bootstrap, "--unshare-helper", "sh", "-c", pack, "sh", dir)
+	err = run(ctx, bootstrap, "--unshare-helper", "sh", "-c", pack, "sh", dir, d.Size)
 	return errors.Join(err, os.Chmod(dir, 0o755))
 }
 

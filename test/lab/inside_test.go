@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/test/lab"
@@ -46,5 +47,24 @@ func BenchmarkRequireKVM(b *testing.B) {
 			b.Fatal(err)
 		}
 		_ = f.Close()
+	}
+}
+
+const occupyEnv = "VOIDBOX_LAB_TEST_OCCUPY"
+
+// TestOccupyTheProcessor is no test: TestHungGuestShowsItsConsole runs it in a lab, where it leaves no time to anybody else.
+func TestOccupyTheProcessor(t *testing.T) {
+	if os.Getenv(occupyEnv) != "1" || !lab.Inside() {
+		t.Skip("for TestHungGuestShowsItsConsole only")
+	}
+	if err := os.WriteFile("/proc/sys/kernel/sched_rt_runtime_us", []byte("-1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	realtime := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 99}
+	if err := unix.SchedSetAttr(0, &realtime, 0); err != nil {
+		t.Fatal(err)
+	}
+	for {
 	}
 }

@@ -161,8 +161,8 @@ func TestCancelKillsTheLab(t *testing.T) {
 // A machine whose only processor does nothing but loop sends no sign of life. Its kernel is made to say so.
 func TestHungGuestShowsItsConsole(t *testing.T) {
 	l := boot(t, lab.Config{Silence: 8 * time.Second})
-	loop := "echo -1 > /proc/sys/kernel/sched_rt_runtime_us; exec chrt -f 99 sh -c 'while :; do :; done'"
-	_, err := l.Run(t.Context(), lab.Command{Args: []string{"sh", "-c", loop}})
+	// The test binary is the lab's /init, too.
+	_, err := l.Run(t.Context(), lab.Command{Args: []string{"/init", "-test.run=^TestOccupyTheProcessor$"}, Env: []string{occupyEnv + "=1"}})
 	var hang *lab.HangError
 	if !errors.As(err, &hang) {
 		t.Fatalf("%v, want a HangError", err)

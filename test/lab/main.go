@@ -93,7 +93,6 @@ func runNoted(timeout time.Duration) error {
 		return err
 	}
 	cfg := setup.Config
-	cfg.Log = func(s string) { fmt.Fprintln(os.Stderr, "lab:", s) }
 	if _, err := os.Stat("testdata"); err == nil {
 		cfg.Files = append(slices.Clone(cfg.Files), File{"testdata", path.Join(guest.FilesDir, "testdata")})
 	}
@@ -142,6 +141,7 @@ func (p *prepared) prepare(ctx context.Context) (Setup, error) {
 		return p.setup, p.err
 	}
 	p.done = true
+	p.setup.Log = func(s string) { fmt.Fprintln(os.Stderr, "lab:", s) }
 	p.setup.Scratch, p.err = os.MkdirTemp("", "lab-")
 	for _, option := range p.options {
 		if p.err == nil {

@@ -30,11 +30,30 @@ func writeRoot(ctx context.Context, cfg Config, cache *image.Cache, kernel image
 	if err == nil {
 		err = out.Flush()
 	}
+	if err == nil {
+		err = checkRoom(file, cfg.MemoryMiB)
+	}
 	if err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("make the lab's root file system: %w", err)
 	}
 	return file, nil
+}
+
+// kernelMiB is what the kernel and a few programs need beside the files.
+const kernelMiB = 256
+
+// checkRoom refuses a lab whose files would not fit: the kernel drops those without a word. While they are unpacked they are
+// there twice.
+func checkRoom(initramfs *os.File, memoryMiB int) error {
+	info, err := initramfs.Stat()
+	if err != nil {
+		return err
+	}
+	if need := 2*int(info.Size()>>20) + kernelMiB; need > memoryMiB {
+		return fmt.Errorf("its files take %d MiB, so it needs %d MiB of memory or more, and is to have %d", info.Size()>>20, need, memoryMiB)
+	}
+	return nil
 }
 
 // root is the initramfs that is being made.
@@ -111,8 +130,11 @@ func (r *root) addModules(context.Context) error {
 		}
 		boot.Modules = append(boot.Modules, at)
 	}
+	boot.Files = []string{"/init", guest.FilesDir}
 	for _, f := range r.cfg.Files {
-		boot.Files = append(boot.Files, f.Guest)
+		if !strings.HasPrefix(f.Guest, guest.FilesDir+"/") {
+			boot.Files = append(boot.Files, f.Guest)
+		}
 	}
 	if r.cfg.Disk != "" {
 		boot.Root = "/dev/vda"

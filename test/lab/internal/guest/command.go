@@ -15,7 +15,7 @@ import (
 )
 
 // searchPath is where commands are looked for: among the host's files first.
-const searchPath = FilesDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+const searchPath = FilesDir + ":" + FilesDir + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // command is one that runs.
 type command struct {

@@ -1,5 +1,5 @@
 // Package guest is PID 1 of the lab. It mounts what programs expect, loads the modules, and then runs commands for the host
-// until the host has it power off. It is no program of its own: whoever boots a lab puts its own executable there as /init,
+// until the host ends the machine. It is no program of its own: whoever boots a lab puts its own executable there as /init,
 // so that there is nothing to build or to find first.
 package guest
 
@@ -29,7 +29,7 @@ const Port = "/dev/vport0p1"
 type Boot struct {
 	Modules []string // files to load, in order
 	Root    string   // the block device with the root file system, "" to stay in memory
-	Files   []string // what the host gave: shown in a root file system of that kind, too
+	Files   []string // what the host gave, by the topmost path: shown on a disk, too
 }
 
 // Inside says whether this process runs in a lab.

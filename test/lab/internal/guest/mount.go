@@ -31,6 +31,9 @@ var system = []mount{
 }
 
 func mountSystem() error {
+	if err := os.Chmod("/", 0o755); err != nil { // the kernel made it for everybody to write to
+		return err
+	}
 	for _, m := range system {
 		if err := os.MkdirAll(m.target, 0o755); err != nil && !m.optional {
 			return err

@@ -25,7 +25,7 @@ func newServer(port io.ReadWriter) *server {
 	return &server{port: port, host: wire.NewWriter(port), children: newReaper()}
 }
 
-// serve returns when the host has it power off, or is gone.
+// serve returns when it cannot go on: the host is gone, or speaks another language.
 func (s *server) serve() error {
 	if err := s.host.WriteJSON(wire.Ready, hello()); err != nil {
 		return err
@@ -35,9 +35,6 @@ func (s *server) serve() error {
 		kind, body, err := wire.Read(s.port)
 		if err != nil {
 			return fmt.Errorf("read from the host: %w", err)
-		}
-		if kind == wire.PowerOff {
-			return nil
 		}
 		if err := s.handle(kind, body); err != nil {
 			return err

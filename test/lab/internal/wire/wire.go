@@ -18,12 +18,11 @@ type Kind byte
 
 // From the host.
 const (
-	Start    Kind = iota + 1 // a Command, as JSON
-	Input                    // bytes for the command's standard input; none ends it
-	Resize                   // a Size, as JSON
-	Signal                   // one byte: the number of a signal for the command
-	Fetch                    // the path of a file; answered by Chunk frames and Done
-	PowerOff                 // end the machine
+	Start  Kind = iota + 1 // a Command, as JSON
+	Input                  // bytes for the command's standard input; none ends it
+	Resize                 // a Size, as JSON
+	Signal                 // one byte: the number of a signal for the command
+	Fetch                  // the path of a file; answered by Chunk frames and Done
 )
 
 // From the guest.
