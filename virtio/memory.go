@@ -93,6 +93,22 @@ func (m *Memory) Slice(addr, n uint64) ([]byte, error) {
 	return r.Data[off : off+n : off+n], nil
 }
 
+// Address returns the guest address of b, which Slice returned or a Chain of this memory holds; false for any other bytes.
+func (m *Memory) Address(b []byte) (addr uint64, ok bool) {
+	if len(b) == 0 {
+		return 0, false
+	}
+	at := hostAddress(b)
+	for i := range m.regions {
+		r := &m.regions[i]
+		start := hostAddress(r.Data)
+		if at >= start && uint64(at-start) < uint64(len(r.Data)) {
+			return r.Base + uint64(at-start), true
+		}
+	}
+	return 0, false
+}
+
 // appendSlices appends the n bytes at addr to dst, as one slice for each region that they touch: a
 // driver's buffer may cross regions that adjoin.
 func (m *Memory) appendSlices(dst Segments, addr uint64, n uint32) (Segments, error) {

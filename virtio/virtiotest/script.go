@@ -28,10 +28,12 @@ const (
 )
 
 const (
-	scriptSteps  = 64
-	scriptMemory = 1 << 18
-	scriptRing   = 8
+	scriptSteps = 64
+	scriptRing  = 8
 )
+
+// ScriptMemory is the size of the memory that a script's guest has, from Base on.
+const ScriptMemory = 1 << 18
 
 // Play drives a device over virtio-mmio as the bytes of script say, which a fuzzer makes up: registers, configuration space,
 // memory, chains. It is the body of a device's fuzz target; check is called after each step and may be nil.
@@ -41,7 +43,7 @@ const (
 //	})
 func Play(t testing.TB, newDevice func(t testing.TB) virtio.Device, script []byte, check func()) {
 	defer watch(t).Stop()
-	mem := NewMemory(t, scriptMemory)
+	mem := NewMemory(t, ScriptMemory)
 	p := &player{MMIODriver: NewMMIODriver(t, newDevice(t), mem), newDevice: newDevice, in: script}
 	p.Start(AllFeatures, scriptRing)
 	p.data = mem.Alloc(1 << 16)
