@@ -9,7 +9,7 @@ AREAS   := boot block vsock link net share image run
 
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
 PACKAGES_RUN   := qemu-system-x86
-PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs git
+PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs git acpica-tools xz-utils
 PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
 
 export CGO_ENABLED ?= 0
@@ -42,7 +42,7 @@ test-race: build ## run the packages where goroutines meet with the race detecto
 
 # Tests that need KVM say so with lab.RequireKVM; those of the lab boot one.
 test-kvm: deps-test ## run the tests that need KVM, in an emulated machine where this one has none (docs/lab.md)
-	VOIDBOX_REQUIRE_VM=1 $(GO) test -timeout 30m $$(grep -rlE --include='*_test.go' 'lab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
+	VOIDBOX_REQUIRE_VM=1 $(GO) test -timeout 30m $$(grep -rlE --include='*_test.go' '\blab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
 
 lab: deps-test build ## a shell in an emulated machine with KVM, with bin/ and a guest kernel in it
 	$(GO) run ./test/lab/cmd/lab run -t -mem 4G -guest -file $(BIN):/lab/bin -file examples -- sh
@@ -93,7 +93,7 @@ deps-run:
 	@command -v qemu-system-x86_64 >/dev/null || $(call install,$(PACKAGES_RUN))
 
 deps-test:
-	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v git >/dev/null || $(call install,$(PACKAGES_TEST))
+	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null || $(call install,$(PACKAGES_TEST))
 
 define install
 { echo "installing from Debian: $(1)"; \

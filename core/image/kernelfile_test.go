@@ -151,7 +151,7 @@ func TestUnpackedKernelIsUsed(t *testing.T) {
 func TestKernelThatCannotBeUnpackedBootsPacked(t *testing.T) {
 	c := openTestCache(t)
 	noPVH := bytes.Replace(fakeVmlinux("6.1.0"), []byte("Xen\x00"), []byte("GNU\x00"), 1)
-	for name, payload := range map[string][]byte{"unknown compression": []byte("\xfd7zXZ payload"), "no PVH": lz4Payload(t, noPVH)} {
+	for name, payload := range map[string][]byte{"unknown compression": []byte("BZh9 payload"), "no PVH": lz4Payload(t, noPVH)} {
 		path := filepath.Join(t.TempDir(), "vmlinuz")
 		writeFile(t, path, string(fakeBzImage("6.1.0", payload)))
 		kernel, err := c.Kernel(t.Context(), KernelRequest{Path: path})
@@ -159,19 +159,4 @@ func TestKernelThatCannotBeUnpackedBootsPacked(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, kernel, err)
 		}
 	}
-}
-
-func TestDamagedPayloadIsSaid(t *testing.T) {
-	c := openTestCache(t)
-	payload := lz4Payload(t, fakeVmlinux("6.1.0"))
-	for i := 8; i < len(payload)-8; i++ {
-		payload[i] = 0xff
-	}
-	path := filepath.Join(t.TempDir(), "vmlinuz")
-	writeFile(t, path, string(fakeBzImage("6.1.0", payload)))
-	_, err := c.Kernel(t.Context(), KernelRequest{Path: path})
-	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("%v, want an error about the damaged kernel in %s", err, path)
-	}
-	assertNoWork(t, c, "kernels/unpacked")
 }

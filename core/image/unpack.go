@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/xi2/xz"
 )
 
 // Where a bzImage keeps its compressed kernel, relative to the end of its setup sectors (boot.rst, since 2.08).
@@ -101,17 +102,23 @@ func kernelPayload(image []byte) ([]byte, error) {
 	return image[start : start+length], nil
 }
 
-// payloadReader returns what opens the payload, nil for a compression that is not known here. (A kernel's xz uses the
-// x86 filter, which our decoder lacks; xz kernels unpack themselves.)
+// maxWindow is how far back a compression may look, which its decoder has to keep; a kernel's build asks for 128 MiB at most.
+const maxWindow = 256 << 20
+
+// payloadReader returns what opens the payload, nil for a compression that is not known here.
 func payloadReader(payload []byte) func() (io.Reader, error) {
+	if len(payload) < 8 {
+		return nil
+	}
 	// The build appends the unpacked size, except to gzip, which has it already.
+	size := int64(binary.LittleEndian.Uint32(payload[len(payload)-4:]))
 	sized := func() io.Reader { return bytes.NewReader(payload[:len(payload)-4]) }
 	switch {
 	case bytes.HasPrefix(payload, []byte("\x02\x21\x4c\x18")): // LZ4, legacy frame
-		return func() (io.Reader, error) { return lz4.NewReader(sized()), nil }
+		return func() (io.Reader, error) { return &exactReader{lz4.NewReader(sized()), size}, nil }
 	case bytes.HasPrefix(payload, []byte("\x28\xb5\x2f\xfd")):
 		return func() (io.Reader, error) {
-			d, err := zstd.NewReader(sized(), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(256<<20))
+			d, err := zstd.NewReader(sized(), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 			if err != nil {
 				return nil, err
 			}
@@ -125,8 +132,25 @@ func payloadReader(payload []byte) func() (io.Reader, error) {
 			}
 			return z, err
 		}
+	case bytes.HasPrefix(payload, []byte("\xfd7zXZ\x00")): // with the filter for x86 code, which few decoders have
+		return func() (io.Reader, error) { return xz.NewReader(sized(), maxWindow) }
 	}
 	return nil
+}
+
+// exactReader notices where its reader has more or fewer bytes than it should: LZ4's legacy frame has no checksum.
+type exactReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (e *exactReader) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
+	e.left -= int64(n)
+	if e.left < 0 || err == io.EOF && e.left > 0 {
+		return n, errors.New("it has another size than it says")
+	}
+	return n, err
 }
 
 // payloadError says that a kernel's payload does not unpack.
