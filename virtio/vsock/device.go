@@ -14,8 +14,9 @@ import (
 
 // Queue indices (section 5.10.2). vhost-user lends only the first two.
 const (
-	queueRX = 0
-	queueTX = 1
+	queueRX    = 0
+	queueTX    = 1
+	queueEvent = 2
 )
 
 // Device is the device model; it implements virtio.Device. Its connections belong to it, not to an activation:
@@ -44,9 +45,10 @@ type Device struct {
 	nextPort uint32 // the next host port to try
 	closed   bool
 	saidFull bool // that a connection was refused has been logged aloud
+	moved    bool // the guest has yet to be told that its connections are gone
 }
 
-var _ virtio.Device = (*Device)(nil)
+var _ virtio.Stateful = (*Device)(nil)
 
 // New creates the device and its host socket. Close it when it is no longer used.
 func New(cfg Config) (*Device, error) {
@@ -124,7 +126,12 @@ func (d *Device) Activate(a virtio.Activation) error {
 			}
 		})
 	}
-	run(queueRX, d.receive)
+	receive := d.receive
+	if m := d.untoldMove(a); m != nil {
+		receive = m.receive
+		run(queueEvent, m.tell)
+	}
+	run(queueRX, receive)
 	run(queueTX, d.transmit)
 	return nil
 }
@@ -151,6 +158,7 @@ func (d *Device) Reset() {
 	}
 	d.resets.clear()
 	d.ready = readyList{}
+	d.moved = false
 }
 
 // Close resets the device, removes the host socket, gives host programs the time of Config.Linger to read what is

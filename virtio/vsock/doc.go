@@ -29,4 +29,7 @@
 // becomes a half-close of the unix socket after the guest's last byte. A connection that the guest has closed
 // leaves the table at once, so that its ports are free again, while drain goes on delivering what it sent. The
 // same happens when the device is reset.
+//
+// No connection outlives a move of the VM to another process (SaveState, LoadState): the guest is told with a
+// transport reset event before the new device sends it anything else.
 package vsock

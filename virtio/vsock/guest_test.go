@@ -47,8 +47,10 @@ type guest struct {
 	txAt           map[uint16]int
 	txFree         []int
 
-	front *virtiotest.FrontEnd // nil where the rings are lent directly
-	stop  func() []*virtio.Queue
+	front *virtiotest.FrontEnd   // nil without vhost-user
+	mmio  *virtiotest.MMIODriver // nil without virtio-mmio
+	event *virtiotest.Ring       // of virtio-mmio
+	stop  func() []*virtio.Queue // nil unless the rings are lent directly
 }
 
 type received struct {
@@ -56,7 +58,7 @@ type received struct {
 	data []byte
 }
 
-// transports runs a test with rings that are lent in the process, and through a vhost-user socket.
+// transports runs a test with rings that are lent in the process, through a vhost-user socket, and through virtio-mmio.
 func transports(t *testing.T, test func(t *testing.T, start func(Config) *guest)) {
 	t.Run("direct", func(t *testing.T) {
 		test(t, func(cfg Config) *guest { return startGuest(t, cfg, true) })
@@ -70,6 +72,25 @@ func transports(t *testing.T, test func(t *testing.T, start func(Config) *guest)
 			return g
 		})
 	})
+	t.Run("mmio", func(t *testing.T) {
+		test(t, func(cfg Config) *guest { return startMMIO(t, cfg) })
+	})
+}
+
+// startMMIO has the guest find its device behind registers.
+func startMMIO(t testing.TB, cfg Config) *guest {
+	t.Helper()
+	g := newGuest(t, cfg)
+	g.fillRX()
+	g.event = virtiotest.NewRing(t, g.mem, 16, features)
+	g.mmio = virtiotest.NewMMIODriver(t, g.dev, g.mem)
+	g.mmio.Negotiate(features)
+	g.mmio.Rings = []*virtiotest.Ring{queueRX: g.rx, queueTX: g.tx, queueEvent: g.event}
+	for i, r := range g.mmio.Rings {
+		g.mmio.AddRing(i, r)
+	}
+	g.mmio.DriverOK()
+	return g
 }
 
 // startGuest lends the rings directly. Without buffers the guest cannot receive.

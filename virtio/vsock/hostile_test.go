@@ -290,11 +290,14 @@ func TestResetEndsConnections(t *testing.T) {
 		refused := g.command("CONNECT 9\n")
 		g.expectOp(opRequest)
 		want := sendAll(g, 1000, 5000, 2<<20)
-		if g.front != nil {
+		switch {
+		case g.front != nil:
 			if err := g.front.Do(virtiotest.MsgResetDevice, nil); err != nil {
 				t.Fatal(err)
 			}
-		} else {
+		case g.mmio != nil:
+			g.mmio.Reset()
+		default:
 			g.dev.Reset()
 		}
 		// What the guest had sent before is delivered.
