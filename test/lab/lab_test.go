@@ -172,6 +172,32 @@ func TestHungGuestShowsItsConsole(t *testing.T) {
 	}
 }
 
+// The kernel drops without a word what does not fit.
+func TestFilesThatDoNotFitAreRefused(t *testing.T) {
+	large := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, 200<<20); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tryBoot(t, lab.Config{MemoryMiB: 512, Files: []lab.File{{Host: large}}})
+	if err == nil || !strings.Contains(err.Error(), "MiB of memory") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestKernelThatCannotBootShowsTheReason(t *testing.T) {
+	testvm.Require(t)
+	file := filepath.Join(t.TempDir(), "vmlinux")
+	if err := os.WriteFile(file, []byte("not a kernel"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryBoot(t, lab.Config{Kernel: file}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestMissingQEMUSaysWhatToInstall(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := lab.Boot(t.Context(), lab.Config{})
