@@ -16,9 +16,10 @@ import (
 
 // Device is the device model; it implements virtio.Device.
 type Device struct {
-	cfg   Config
-	log   *slog.Logger
-	count counters
+	cfg      Config
+	log      *slog.Logger
+	count    counters
+	patience time.Duration
 
 	// life guards what follows, since Relink and Close come while a transport drives the device.
 	life   sync.Mutex
@@ -48,7 +49,10 @@ func New(cfg Config) (*Device, error) {
 		}
 		return nil, fmt.Errorf("virtio-fs: %w", err)
 	}
-	d := &Device{cfg: cfg, log: cfg.Logger.With("tag", cfg.Tag), lanes: make([]lane, 1+cfg.Queues), fresh: true}
+	d := &Device{
+		cfg: cfg, log: cfg.Logger.With("tag", cfg.Tag), patience: stallTime,
+		lanes: make([]lane, 1+cfg.Queues), fresh: true,
+	}
 	if cfg.Link != nil {
 		d.plug(cfg.Link)
 	}

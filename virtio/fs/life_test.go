@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -102,6 +103,34 @@ func TestRelinkRefuses(t *testing.T) {
 	}
 }
 
+// bootTapped is boot over a link whose peer breaks rules.
+func bootTapped(t *testing.T) (*guest, *virtiotest.TappedLink) {
+	t.Helper()
+	s := setup{ringSize: link.MinRing, payload: 8192, drain: 1}
+	l := virtiotest.NewTappedLink(t, s.terms(), Ask(1))
+	g := &guest{t: t, set: s, plugin: l.Plugin, events: make(chan event, 4)}
+	g.dev = s.over(t, l.Device, g.onLink)
+	g.begin()
+	return g, l
+}
+
+// A plugin that blocks the device in the middle of a kick cannot keep it from being reset.
+func TestPluginHoldsUpTheDevice(t *testing.T) {
+	g, l := bootTapped(t)
+	g.wantAlive()
+	g.dev.patience = time.Millisecond
+	published := l.HoldUp(t, 1)
+	g.queues[1].send(g.request(opRead, "x"), 64)
+	for !published() {
+		runtime.Gosched()
+	}
+	g.drv.Reset()
+	g.wantEvent(false, link.ErrViolation)
+	g.relink()
+	g.start()
+	g.wantAlive()
+}
+
 // A plugin that breaks the link's rules is a dead plugin.
 func TestViolation(t *testing.T) {
 	for _, c := range []struct {
@@ -114,11 +143,7 @@ func TestViolation(t *testing.T) {
 		{"reply larger than its room", func(l *virtiotest.TappedLink, record int) { l.Memory[record] = 65 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := setup{ringSize: link.MinRing, payload: 8192}
-			l := virtiotest.NewTappedLink(t, s.terms(), Ask(1))
-			g := &guest{t: t, set: s, plugin: l.Plugin, events: make(chan event, 4)}
-			g.dev = s.over(t, l.Device, g.onLink)
-			g.begin()
+			g, l := bootTapped(t)
 			messages, heads, tags := g.stuck()
 			out := l.Plugin.Lane(0).Out
 			if _, err := out.TryReserve(link.KindReply, 64); err != nil {

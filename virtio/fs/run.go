@@ -4,9 +4,11 @@ package fs
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/virtio"
 )
 
@@ -51,13 +53,24 @@ func (r *run) start() {
 	}
 }
 
+// stallTime is how long a goroutine may take to end. They do at once, unless the plugin holds up a write to an eventfd of the
+// link's, which only the link's end undoes.
+const stallTime = 5 * time.Second
+
+var errStalled = fmt.Errorf("%w: it holds up an event", link.ErrViolation)
+
+// stop gives replies the time of drain to come. A plugin that keeps a goroutine from ending loses its link.
 func (r *run) stop(drain time.Duration) {
 	r.stopRequests()
 	if drain == 0 {
 		r.stopReplies()
 	}
-	timer := time.AfterFunc(drain, r.stopReplies)
+	drained := time.AfterFunc(drain, r.stopReplies)
+	defer drained.Stop()
+	if l := r.d.link; l != nil {
+		stalled := time.AfterFunc(drain+r.d.patience, func() { _ = l.Break(errStalled) })
+		defer stalled.Stop()
+	}
 	r.tasks.Wait()
-	timer.Stop()
 	r.stopReplies()
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/virtio/virtiotest"
@@ -162,31 +164,58 @@ func TestRelinkRefuses(t *testing.T) {
 	}
 }
 
+// bootTapped is boot over a link whose peer breaks rules.
+func bootTapped(t *testing.T) (*guest, *virtiotest.TappedLink) {
+	t.Helper()
+	s := setup{ringSize: link.MinRing}
+	l := virtiotest.NewTappedLink(t, s.terms(), Ask(1))
+	g := &guest{t: t, set: s, plugin: l.Plugin, events: make(chan event, 4)}
+	var err error
+	g.dev, err = New(Config{
+		MAC: testMAC, Link: l.Device, OnLink: func(up bool, why error) { g.events <- event{up, why} },
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.dev.Close() })
+	g.drv = virtiotest.NewMMIODriver(t, g.dev, virtiotest.NewMemory(t, 16<<20))
+	g.start()
+	return g, l
+}
+
+// A plugin that blocks the device in the middle of a kick cannot keep it from being reset.
+func TestPluginHoldsUpTheDevice(t *testing.T) {
+	g, l := bootTapped(t)
+	g.dev.patience = time.Millisecond
+	published := l.HoldUp(t, 0)
+	g.pairs[0].send(numbered(1, 100).packet())
+	for !published() {
+		runtime.Gosched()
+	}
+	g.drv.Reset()
+	g.wantEvent(false, link.ErrViolation)
+	device, plugin := virtiotest.NewLink(t, g.set.terms(), g.dev.Ask())
+	g.plugin = plugin
+	if err := g.dev.Relink(device); err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	g.wantAlive()
+}
+
 // A plugin that breaks the link's rules takes down the carrier and nothing else.
 func TestViolationTakesTheCarrierDown(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		break_ func(l *virtiotest.TappedLink, ring int)
+		name  string
+		wrong func(l *virtiotest.TappedLink, ring int)
 	}{
 		{"kind", func(l *virtiotest.TappedLink, ring int) { l.Memory[ring+4] = 99 }},
 		{"length", func(l *virtiotest.TappedLink, ring int) { l.Memory[ring+3] = 0xff }},
 		{"epoch", func(l *virtiotest.TappedLink, ring int) { l.Memory[ring+11] = 0x7f }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := setup{ringSize: link.MinRing}
-			l := virtiotest.NewTappedLink(t, s.terms(), Ask(1))
-			events := make(chan event, 1)
-			dev, err := New(Config{
-				MAC: testMAC, Link: l.Device, OnLink: func(up bool, why error) { events <- event{up, why} },
-				Logger: slog.New(slog.DiscardHandler),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = dev.Close() })
-			g := &guest{t: t, set: s, dev: dev, plugin: l.Plugin, events: make(chan event, 4)}
-			g.drv = virtiotest.NewMMIODriver(t, dev, virtiotest.NewMemory(t, 16<<20))
-			g.start()
+			g, l := bootTapped(t)
 			out := l.Plugin.Lane(0).Out
 			buf, err := out.TryReserve(link.KindFrame, 100)
 			if err != nil {
@@ -195,13 +224,11 @@ func TestViolationTakesTheCarrierDown(t *testing.T) {
 			clear(buf)
 			out.CommitFrame(link.NetHeader{}, 100)
 			const control = 4096
-			c.break_(l, control+link.MinRing) // the down ring is behind the up ring
+			c.wrong(l, control+link.MinRing) // the down ring is behind the up ring
 			if err := out.Publish(); err != nil {
 				t.Fatal(err)
 			}
-			if e := <-events; e.up || !errors.Is(e.why, link.ErrViolation) {
-				t.Fatalf("event %+v", e)
-			}
+			g.wantEvent(false, link.ErrViolation)
 			g.drv.WaitConfig()
 			if g.carrier() {
 				t.Error("the carrier is up")

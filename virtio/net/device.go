@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/virtio"
@@ -24,6 +25,8 @@ type Device struct {
 	changed chan struct{} // the carrier has changed
 	pairs   atomic.Int32  // that the driver uses, if there is a control queue
 	count   counters
+
+	patience time.Duration
 
 	// life guards what follows, since Relink and Close come while a transport drives the device.
 	life   sync.Mutex
@@ -43,6 +46,12 @@ type held struct {
 
 var _ virtio.Device = (*Device)(nil)
 
+// stallTime is how long a goroutine may take to end. They do at once, unless the plugin holds up a write to an eventfd of the
+// link's, which only the link's end undoes.
+const stallTime = 5 * time.Second
+
+var errStalled = fmt.Errorf("%w: it holds up an event", link.ErrViolation)
+
 // New creates the device and takes over the link, also when it fails. Close the device when it is no longer used.
 func New(cfg Config) (*Device, error) {
 	err := cfg.setDefaults()
@@ -55,7 +64,7 @@ func New(cfg Config) (*Device, error) {
 		}
 		return nil, fmt.Errorf("virtio-net: %w", err)
 	}
-	d := &Device{cfg: cfg, log: cfg.Logger, changed: make(chan struct{}, 1), fresh: true}
+	d := &Device{cfg: cfg, log: cfg.Logger, changed: make(chan struct{}, 1), patience: stallTime, fresh: true}
 	d.pairs.Store(1)
 	if cfg.Link != nil {
 		d.offloads = offered(cfg.Link.Features(), cfg.Link.MaxPayload())
@@ -234,12 +243,16 @@ func (d *Device) start(a virtio.Activation) {
 	d.run.start()
 }
 
-// halt takes them back.
+// halt takes them back. A plugin that keeps a goroutine from ending loses its link.
 func (d *Device) halt() {
 	if d.run == nil {
 		return
 	}
 	d.run.cancel()
+	if l := d.link; l != nil {
+		stalled := time.AfterFunc(d.patience, func() { _ = l.Break(errStalled) })
+		defer stalled.Stop()
+	}
 	d.run.tasks.Wait()
 	d.run = nil
 }

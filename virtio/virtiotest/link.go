@@ -4,6 +4,7 @@ package virtiotest
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"sync"
 	"testing"
@@ -27,6 +28,9 @@ type TappedLink struct {
 	Device, Plugin *link.Link
 	// Memory is the link's, laid out as package link says.
 	Memory []byte
+	// Events are the eventfds, four a lane, in the order of the handshake: up ring records, up ring room, and those of the
+	// down ring.
+	Events []int
 }
 
 // NewTappedLink is NewLink with a tap.
@@ -41,7 +45,10 @@ func NewTappedLink(t testing.TB, terms link.Terms, ask link.Ask) *TappedLink {
 	pumps.Go(func() {
 		var once sync.Once
 		pump(pluginSide, deviceSide, func(fds []int) {
-			once.Do(func() { tapped.Memory = mapFile(t, fds[0]); close(taken) })
+			once.Do(func() {
+				tapped.Memory, tapped.Events = mapFile(t, fds[0]), duplicates(t, fds[1:])
+				close(taken)
+			})
 		})
 	})
 	tapped.Device, tapped.Plugin = connect(t, a, b, terms, ask)
@@ -51,8 +58,29 @@ func NewTappedLink(t testing.TB, terms link.Terms, ask link.Ask) *TappedLink {
 		_ = pluginSide.Close()
 		pumps.Wait()
 		_ = unix.Munmap(tapped.Memory)
+		fdpass.CloseAll(tapped.Events)
 	})
 	return tapped
+}
+
+// HoldUp has the peer hold up the device's next signal that there is something new on a lane: its counter is full and the eventfd
+// made blocking, and the device is asked for a kick. It returns a function that tells whether the device has come to publish
+// something.
+func (l *TappedLink) HoldUp(t testing.TB, lane int) (published func() bool) {
+	t.Helper()
+	const laneEvents, dataEvent = 4, 128
+	fd := l.Events[lane*laneEvents]
+	full := binary.NativeEndian.AppendUint64(nil, 1<<64-2)
+	if _, err := unix.Write(fd, full); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	control := l.Memory[lane*len(l.Memory)/l.Device.Lanes():]
+	before := load32(control[:4])
+	store32(control[dataEvent:][:4], before)
+	return func() bool { return load32(control[:4]) != before }
 }
 
 func packetSockets(t testing.TB) (a, b *net.UnixConn) {
@@ -112,4 +140,16 @@ func mapFile(t testing.TB, fd int) []byte {
 		t.Error(err)
 	}
 	return b
+}
+
+func duplicates(t testing.TB, fds []int) (dups []int) {
+	for _, fd := range fds {
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		dups = append(dups, dup)
+	}
+	return dups
 }
