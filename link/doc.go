@@ -48,7 +48,9 @@
 // Neither end may stop draining its input because its output is full. Hence a lane's two ends are independent, full is an
 // answer and not a wait, and whoever does Wait for room does so in a goroutine that reads nothing:
 //
-//   - Frames: the device leaves TX chains in the virtqueue; the network blocks TCP, and drops and counts UDP.
+//   - Frames: the device leaves TX chains in the virtqueue; the network blocks TCP, and drops and counts UDP. It sends the
+//     frames of a flow on the lane on which it last saw that flow, and on lane 0 what it has not seen: a driver may use fewer
+//     queue pairs than there are lanes, and what comes on the others is dropped.
 //   - Requests: a lane has credits. A request takes one, its reply brings it back once it was released. So the plugin can
 //     always take all that comes, and the device always has a place for a reply.
 //
