@@ -25,6 +25,7 @@ var system = []mount{
 	{kind: "devpts", target: "/dev/pts", flags: unix.MS_NOSUID | unix.MS_NOEXEC, data: "ptmxmode=0666,mode=0620,gid=5"},
 	{kind: "tmpfs", target: "/dev/shm", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=1777"},
 	{kind: "cgroup2", target: "/sys/fs/cgroup", flags: confined, optional: true},
+	{kind: "debugfs", target: "/sys/kernel/debug", flags: confined, optional: true},
 	{kind: "tracefs", target: "/sys/kernel/tracing", flags: confined, optional: true},
 	{kind: "tmpfs", target: "/run", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=0755"},
 	{kind: "tmpfs", target: "/tmp", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=1777"},
