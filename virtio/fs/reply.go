@@ -27,7 +27,8 @@ func (s *server) takeReplies(ctx context.Context) error {
 			return err
 		}
 		// Wait returns the credits, and comes back at once if there is more.
-		if s.in.Wait(ctx) != nil {
+		if err := s.in.Wait(ctx); err != nil {
+			s.unplugged(ctx, err)
 			return nil
 		}
 	}

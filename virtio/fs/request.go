@@ -37,8 +37,9 @@ func (s *server) takeRequests(ctx context.Context) error {
 		case linkDown:
 			return nil
 		case full:
-			// An error means that ctx has ended or the link gone down, which the next round sees.
-			_ = s.out.Wait(ctx, s.kind, s.need)
+			if err := s.out.Wait(ctx, s.kind, s.need); err != nil {
+				s.unplugged(ctx, err)
+			}
 		case idle:
 			if s.enableKicks() {
 				continue
@@ -50,6 +51,13 @@ func (s *server) takeRequests(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unplugged is called when waiting has failed. If it was not for the sake of ctx the link is down, or of no use.
+func (s *server) unplugged(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		_ = s.link.Break(err)
+	}
 }
 
 func (s *server) publish() error {

@@ -95,7 +95,7 @@ func TestPausesLoseNothing(t *testing.T) {
 	})
 	defer func() { close(stop); pauses.Wait() }()
 	p := g.pairs[0]
-	const count, ahead = 3000, 32
+	const count, ahead = 1000, 32
 	for sent, got := 0, 0; got < count; {
 		if sent < count && sent-got < ahead {
 			p.send(numbered(sent, 1514).packet())

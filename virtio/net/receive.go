@@ -69,7 +69,7 @@ func (r *receiver) serve(ctx context.Context) error {
 		case linkDown:
 			return nil
 		case idle:
-			if r.in.Wait(ctx) != nil {
+			if err := r.in.Wait(ctx); unplugged(ctx, r.link, err) {
 				return nil
 			}
 		case full:

@@ -15,7 +15,8 @@ type transmitter struct {
 	d        *Device
 	pair     int
 	q        *virtio.Queue
-	out      *link.Writer // nil without a link: frames are dropped
+	link     *link.Link
+	out      *link.Writer // nil without a link that is up: frames are dropped
 	agreed   link.Features
 	maxFrame int // of any frame
 	maxPlain int // of one that needs no segmentation
@@ -29,7 +30,7 @@ func newTransmitter(r *run, i int, q *virtio.Queue) *transmitter {
 	t := &transmitter{d: r.d, pair: i, q: q, agreed: r.agreed(), maxPlain: r.d.cfg.MTU + vlanHeader}
 	t.maxFrame = max(t.maxPlain, maxSegments)
 	if l := r.d.link; l != nil {
-		t.out = l.Lane(i).Out
+		t.link, t.out = l, l.Lane(i).Out
 		t.maxFrame = min(t.maxFrame, l.MaxPayload())
 	}
 	return t
@@ -60,7 +61,7 @@ func (t *transmitter) serve(ctx context.Context) error {
 		}
 		switch why {
 		case full:
-			if t.out.Wait(ctx, link.KindFrame, t.need) != nil && ctx.Err() == nil {
+			if err := t.out.Wait(ctx, link.KindFrame, t.need); unplugged(ctx, t.link, err) {
 				t.out = nil
 			}
 		case idle:
@@ -74,6 +75,15 @@ func (t *transmitter) serve(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unplugged tells whether waiting has failed for the sake of the link and not of ctx. The link is down then, whatever it was.
+func unplugged(ctx context.Context, l *link.Link, err error) bool {
+	if err == nil || ctx.Err() != nil {
+		return false
+	}
+	_ = l.Break(err)
+	return true
 }
 
 func (t *transmitter) publish() {
