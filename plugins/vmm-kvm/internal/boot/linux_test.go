@@ -129,7 +129,7 @@ func bootLinux(t *testing.T, c config, events []string) {
 	if _, found := fmt.Sscanf(said[strings.Index(said, "init: cpus="):], "init: cpus=%d kib=%d", &cpus, &kib); found != nil || cpus != c.cpus {
 		t.Errorf("the guest has %d CPUs of %d (%v)", cpus, c.cpus, found)
 	}
-	if kib<<10 < c.memory/4*3 || kib<<10 > c.memory { // the kernel itself is not counted
+	if kib<<10 < c.memory/2 || kib<<10 > c.memory { // the kernel itself is not counted
 		t.Errorf("the guest has %d MiB of %d", kib>>10, c.memory>>20)
 	}
 	for _, want := range []string{"segment=found", "ttyS0", "ACPI:Ged"} {
