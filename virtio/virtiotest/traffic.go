@@ -118,6 +118,7 @@ func (a *abuser) pauseUnderTraffic() {
 		a.Transport.Pause()
 		runtime.Gosched()
 		a.Transport.Resume()
+		a.pause()
 	}
 	stop.Store(true)
 	<-driven
@@ -135,10 +136,10 @@ func (a *abuser) pauseUnderTraffic() {
 func (a *abuser) moveUnderTraffic() {
 	a.Start(AllFeatures, abuseRing)
 	a.scribble()
-	for range 5 {
+	for i := range 8 {
 		a.flood()
-		for range a.random.IntN(16) {
-			runtime.Gosched()
+		if i%2 == 0 {
+			a.pause()
 		}
 		a.MMIODriver = a.Move(a.newDevice(a.t))
 		a.reap()
