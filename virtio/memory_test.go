@@ -70,3 +70,27 @@ func TestMemoryBounds(t *testing.T) {
 		t.Errorf("a write past the end: %v, first byte %d", err, next[0])
 	}
 }
+
+func TestMemoryAddress(t *testing.T) {
+	data := make([]byte, 4096)
+	m, err := virtio.NewMemory(virtio.Region{Base: 0x10000, Data: data[:2048]}, virtio.Region{Base: 0x20000, Data: data[2048:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		addr uint64
+		ok   bool
+	}{
+		"first":   {data[:1], 0x10000, true},
+		"inside":  {data[100:200], 0x10064, true},
+		"second":  {data[2048:], 0x20000, true},
+		"last":    {data[4095:], 0x207ff, true},
+		"foreign": {make([]byte, 8), 0, false},
+		"empty":   {data[:0], 0, false},
+	} {
+		if addr, ok := m.Address(c.b); addr != c.addr || ok != c.ok {
+			t.Errorf("%s: %#x, %v", name, addr, ok)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func TestInterrupts(t *testing.T) {
 	if get(tr, virtiotest.RegConfigGeneration) != 1 {
 		t.Error("the generation has not changed")
 	}
-	offerOne(t, tr, p)
+	offerOne(t, p)
 	if got := l.take(); !slices.Equal(got, []uint32{3}) {
 		t.Errorf("InterruptStatus %x when the line is signalled", got)
 	}
@@ -42,7 +42,7 @@ func TestInterrupts(t *testing.T) {
 }
 
 // offerOne puts a chain into queue 0 and has the device use it.
-func offerOne(t *testing.T, tr interface{ Resume() }, p *probe) {
+func offerOne(t *testing.T, p *probe) {
 	t.Helper()
 	q, mem := p.activation.Queues[0], p.activation.Memory
 	for addr, v := range map[uint64]uint64{

@@ -44,7 +44,10 @@ func TestSaveAndLoad(t *testing.T) {
 			start(tr)
 			p.activation.Broken(0, virtio.ErrRing)
 		},
-		"given up": func(tr *mmio.Transport, _ *probe) { set(tr, virtiotest.RegStatus, 1); set(tr, virtiotest.RegStatus, 0x81) },
+		"given up": func(tr *mmio.Transport, _ *probe) {
+			set(tr, virtiotest.RegStatus, 1)
+			set(tr, virtiotest.RegStatus, 0x81)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mem := virtiotest.NewMemory(t, 1<<20)

@@ -235,7 +235,7 @@ func Lend(t testing.TB, dev virtio.Device, mem *Memory, features uint64, broken 
 		if r == nil {
 			continue
 		}
-		q, kick := r.queue(t, 0)
+		q, kick := r.Lent(t, 0)
 		queues[i] = q
 		kicks = append(kicks, kick)
 	}
@@ -275,7 +275,8 @@ func (r *Ring) config(base uint16) virtio.QueueConfig {
 	}
 }
 
-func (r *Ring) queue(t testing.TB, base uint16) (*virtio.Queue, *virtio.EventKick) {
+// Lent returns the device's side of the ring, which the ring's Kick kicks. The caller closes the kick.
+func (r *Ring) Lent(t testing.TB, base uint16) (*virtio.Queue, *virtio.EventKick) {
 	t.Helper()
 	kick := virtio.NewEventKick(duplicate(t, r.Kick))
 	cfg := r.config(base)
