@@ -127,17 +127,15 @@ func (d *Device) DeviceID() uint32 { return virtio.IDFS }
 // Features implements virtio.Device.
 func (d *Device) Features() uint64 { return 0 }
 
-const (
-	highPrioritySize = 128
-	// Linux makes no request of more pages than a queue has descriptors.
-	requestQueueSize = 1024
-)
+// queueSize is that of all queues: Linux makes no request of more pages than a queue has descriptors, and QEMU's virtio-mmio
+// knows no other size.
+const queueSize = 1024
 
 // QueueSizes implements virtio.Device.
 func (d *Device) QueueSizes() []uint16 {
-	sizes := []uint16{highPrioritySize}
-	for range d.cfg.Queues {
-		sizes = append(sizes, requestQueueSize)
+	sizes := make([]uint16, 1+d.cfg.Queues)
+	for i := range sizes {
+		sizes[i] = queueSize
 	}
 	return sizes
 }

@@ -162,7 +162,7 @@ func (d *Device) Features() uint64 {
 }
 
 const (
-	queueSize        = 512
+	queueSize        = 1024 // less would be refused by QEMU's virtio-mmio, which knows no other size
 	controlQueueSize = 64
 )
 
