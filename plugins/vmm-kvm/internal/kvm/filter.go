@@ -6,7 +6,7 @@ func RunningRequests() []uint32 {
 	numbers := []uint32{RequestRun}
 	for _, r := range []request{
 		kvmKVMClockCtrl, kvmGetRegs, kvmGetSregs, kvmTranslate,
-		kvmGetMSRs, kvmGetFPU, kvmGetLAPIC, kvmGetCPUID2, kvmGetMPState, kvmGetVCPUEvents, kvmGetDebugRegs, kvmGetTSCKHz,
+		kvmGetMSRs, kvmGetLAPIC, kvmGetCPUID2, kvmGetMPState, kvmGetVCPUEvents, kvmGetDebugRegs, kvmGetTSCKHz,
 		kvmGetXSAVE, kvmGetXSAVE2, kvmGetXCRS, kvmGetIRQChip, kvmGetClock, kvmCheckExtension,
 	} {
 		numbers = append(numbers, uint32(r.number))

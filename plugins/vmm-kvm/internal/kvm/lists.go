@@ -28,10 +28,10 @@ type header struct {
 	Padding uint32
 }
 
-// The most entries that one request may carry: KVM_MAX_CPUID_ENTRIES and MAX_IO_MSRS of the kernel.
+// The most entries that one request may carry. The kernel's own limits are KVM_MAX_CPUID_ENTRIES and one less than MAX_IO_MSRS.
 const (
 	maxCPUIDEntries = 256
-	maxMSREntries   = 256
+	maxMSREntries   = 255
 	maxMSRIndices   = 1024 // plenty: kernels know a few hundred
 )
 

@@ -44,21 +44,6 @@ type Sregs struct {
 	InterruptBitmap         [4]uint64
 }
 
-// FPU is the x87 and SSE state: struct kvm_fpu.
-type FPU struct {
-	FPR        [8][16]uint8
-	FCW        uint16
-	FSW        uint16
-	FTWX       uint8
-	Pad1       uint8
-	LastOpcode uint16
-	LastIP     uint64
-	LastDP     uint64
-	XMM        [16][16]uint8
-	MXCSR      uint32
-	Pad2       uint32
-}
-
 // XCR is one extended control register: struct kvm_xcr.
 type XCR struct {
 	XCR      uint32

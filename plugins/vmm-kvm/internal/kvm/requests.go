@@ -30,8 +30,6 @@ var (
 	kvmTranslate     = iowr[Translation](0x85, "KVM_TRANSLATE")
 	kvmGetMSRs       = iowr[header](0x88, "KVM_GET_MSRS")
 	kvmSetMSRs       = iow[header](0x89, "KVM_SET_MSRS")
-	kvmGetFPU        = ior[FPU](0x8c, "KVM_GET_FPU")
-	kvmSetFPU        = iow[FPU](0x8d, "KVM_SET_FPU")
 	kvmGetLAPIC      = ior[LAPICState](0x8e, "KVM_GET_LAPIC")
 	kvmSetLAPIC      = iow[LAPICState](0x8f, "KVM_SET_LAPIC")
 	kvmSetCPUID2     = iow[header](0x90, "KVM_SET_CPUID2")

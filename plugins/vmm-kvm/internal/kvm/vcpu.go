@@ -63,12 +63,6 @@ func (c *VCPU) GetSregs() (Sregs, error) { return get[Sregs](c.fd, kvmGetSregs) 
 // SetSregs is KVM_SET_SREGS.
 func (c *VCPU) SetSregs(s Sregs) error { return ioctl(c.fd, kvmSetSregs, &s) }
 
-// GetFPU is KVM_GET_FPU.
-func (c *VCPU) GetFPU() (FPU, error) { return get[FPU](c.fd, kvmGetFPU) }
-
-// SetFPU is KVM_SET_FPU.
-func (c *VCPU) SetFPU(f FPU) error { return ioctl(c.fd, kvmSetFPU, &f) }
-
 // GetXCRS is KVM_GET_XCRS.
 func (c *VCPU) GetXCRS() (XCRS, error) { return get[XCRS](c.fd, kvmGetXCRS) }
 
