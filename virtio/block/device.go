@@ -48,7 +48,11 @@ func New(file *os.File, opt Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", file.Name(), err)
 	}
-	d := newDevice(opt, g, &hostFile{fd: int(file.Fd())})
+	disk, err := newHostFile(int(file.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("disk %s: %w", file.Name(), err)
+	}
+	d := newDevice(opt, g, disk)
 	d.file = file
 	return d, nil
 }

@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/virtio"
 	"github.com/voidbox-run/voidbox/virtio/virtiotest"
@@ -208,4 +211,30 @@ func TestAbuse(t *testing.T) {
 		t.Cleanup(func() { _ = dev.Close() })
 		return dev
 	})
+}
+
+// TestInMemory: nothing waits for a worker on a file that lies in memory, whether its file system knows RWF_NOWAIT or not.
+func TestInMemory(t *testing.T) {
+	fd, err := unix.MemfdCreate("disk", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "disk")
+	if err := file.Truncate(testSectors * sectorSize); err != nil {
+		t.Fatal(err)
+	}
+	dev, err := New(file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := startDevice(t, dev)
+	for sector := range uint64(8) {
+		s, _, _ := g.do(kindIn, sector*100, nil, 4096)
+		g.wantStatus(s, statusOK)
+		s, _, _ = g.do(kindOut, sector*100, make([]byte, 4096), 0)
+		g.wantStatus(s, statusOK)
+	}
+	if st := dev.Stats(); st.Waited != 0 || st.Reads != 8 || st.Writes != 8 {
+		t.Errorf("stats are %+v", st)
+	}
 }

@@ -4,6 +4,7 @@ package block
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -40,13 +41,24 @@ var errWouldWait = errors.New("block: would wait")
 // hostFile is the storage of a device.
 type hostFile struct {
 	fd int
+	// inMemory is set for a file system that keeps its files in memory: nothing waits for a disk there. tmpfs has no RWF_NOWAIT
+	// before Linux 6.6.
+	inMemory bool
 	// What the file system turned out not to know is not tried again.
 	readsWait, noPunch, noZeroRange atomic.Bool
 	writesAnyway                    atomic.Bool
 }
 
+func newHostFile(fd int) (*hostFile, error) {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
+		return nil, fmt.Errorf("look at its file system: %w", err)
+	}
+	return &hostFile{fd: fd, inMemory: st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC}, nil
+}
+
 func (f *hostFile) readv(v *vector, offset int64, mode mode) (int, error) {
-	if mode != mustNotWait {
+	if mode != mustNotWait || f.inMemory {
 		return v.preadv2(f.fd, offset, 0)
 	}
 	if f.readsWait.Load() {
@@ -69,7 +81,7 @@ func (f *hostFile) writev(v *vector, offset int64, mode mode) (int, error) {
 	switch {
 	case mode == mustReachDisk:
 		return v.pwritev2(f.fd, offset, unix.RWF_DSYNC)
-	case mode == mustNotWait && !f.writesAnyway.Load():
+	case mode == mustNotWait && !f.inMemory && !f.writesAnyway.Load():
 		n, err := v.pwritev2(f.fd, offset, unix.RWF_NOWAIT)
 		if err == unix.EAGAIN {
 			return 0, errWouldWait
