@@ -1,0 +1,2 @@
+// Package policy decides which flows a guest may open.
+package policy

@@ -1,0 +1,211 @@
+package slirp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/jail"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/network"
+)
+
+// Options are what the plugin is configured with.
+type Options struct {
+	// RuntimeDir is where the link's socket goes.
+	RuntimeDir string
+	// Confine closes the jail once everything is set up; nil means jail.Process.
+	Confine func(jail.Grants) error
+}
+
+// Network serves one attachment.
+type Network struct {
+	opt Options
+
+	mu     sync.Mutex
+	att    *attachment // set by Attach, for good
+	closed bool
+}
+
+var _ network.Network = (*Network)(nil)
+
+// New returns a network without a guest.
+func New() *Network { return &Network{} }
+
+// Configure takes what the host says; to be called once, before Attach.
+func (n *Network) Configure(opt Options) { n.opt = opt }
+
+// Attach implements network.Network.
+func (n *Network) Attach(_ context.Context, a network.Attachment) (network.Attached, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.att != nil || n.closed {
+		return network.Attached{}, errdef.New(errdef.ErrState, "this network has had its guest")
+	}
+	path := filepath.Join(n.opt.RuntimeDir, "link.sock")
+	att, err := attach(a, path)
+	if err != nil {
+		return network.Attached{}, err
+	}
+	confine := n.opt.Confine
+	if confine == nil {
+		confine = jail.Process
+	}
+	if err := confine(jail.Grants{Dirs: []string{n.opt.RuntimeDir}}); err != nil {
+		att.close()
+		return network.Attached{}, errdef.New(errdef.ErrUnavailable, "close the jail: %w", err)
+	}
+	n.att = att
+	return network.Attached{
+		SocketPath: path, Capabilities: []string{network.CapPublish, network.CapPcap}, Published: att.published,
+	}, nil
+}
+
+// attached returns the attachment, or says that there is none.
+func (n *Network) attached() (*attachment, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.att == nil {
+		return nil, errdef.New(errdef.ErrState, "no guest is attached")
+	}
+	return n.att, nil
+}
+
+// UpdatePolicy implements network.Network.
+func (n *Network) UpdatePolicy(_ context.Context, p network.Policy) (int, error) {
+	att, err := n.attached()
+	if err != nil {
+		return 0, err
+	}
+	if err := att.policy.Update(p); err != nil {
+		return 0, err
+	}
+	return att.reevaluate(), nil
+}
+
+// Publish implements network.Network.
+func (n *Network) Publish(_ context.Context, p network.PublishedPort) (netip.AddrPort, error) {
+	att, err := n.attached()
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return att.publish(p)
+}
+
+// Unpublish implements network.Network.
+func (n *Network) Unpublish(_ context.Context, proto network.Protocol, guestPort uint16) error {
+	att, err := n.attached()
+	if err != nil {
+		return err
+	}
+	return att.unpublish(proto, guestPort)
+}
+
+// Explain implements network.Network.
+func (n *Network) Explain(_ context.Context, f network.Flow) (network.Verdict, error) {
+	att, err := n.attached()
+	if err != nil {
+		return network.Verdict{}, err
+	}
+	return att.explain(f)
+}
+
+// lostEvery is how often a slow watcher learns that it has lost events.
+const lostEvery = time.Second
+
+// Watch implements network.Network.
+func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error {
+	att, err := n.attached()
+	if err != nil {
+		return err
+	}
+	w := att.log.Watch()
+	defer w.Close()
+	tick := time.NewTicker(lostEvery)
+	defer tick.Stop()
+	for {
+		var e network.Event
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-att.done:
+			return nil
+		case e = <-w.C():
+		case <-tick.C:
+			lost := w.Lost()
+			if lost == 0 {
+				continue
+			}
+			e = network.Event{Kind: network.Lost, Time: time.Now(), Sent: lost}
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+}
+
+// Stats implements network.Network.
+func (n *Network) Stats(context.Context) (map[string]uint64, error) {
+	att, err := n.attached()
+	if err != nil {
+		return nil, err
+	}
+	return att.stats(), nil
+}
+
+// Capture implements network.Network.
+func (n *Network) Capture(ctx context.Context, c network.Capture, w io.Writer) error {
+	att, err := n.attached()
+	if err != nil {
+		return err
+	}
+	return att.capture(ctx, c, w)
+}
+
+// Drain ends everything.
+func (n *Network) Drain(context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	if n.att != nil {
+		n.att.close()
+	}
+	return nil
+}
+
+// serve gives the link to devices that ask for it, one after another, until ctx ends.
+func (a *attachment) serve(ctx context.Context, l *link.Listener) {
+	for {
+		up, err := l.Accept(ctx)
+		switch {
+		case ctx.Err() != nil:
+			if up != nil {
+				up.Close()
+			}
+			return
+		case err != nil:
+			slog.Warn("a device did not get its link", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(acceptPause):
+			}
+			continue
+		}
+		slog.Info("link is up", "lanes", up.Lanes())
+		err = a.card.Serve(ctx, up)
+		up.Close()
+		if ctx.Err() == nil && !errors.Is(err, link.ErrPeerGone) {
+			slog.Warn("link is down", "error", err)
+		}
+	}
+}
+
+// acceptPause keeps a device that asks wrongly again and again from taking a processor.
+const acceptPause = 50 * time.Millisecond

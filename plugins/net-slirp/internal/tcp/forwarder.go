@@ -1,0 +1,258 @@
+package tcp
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/flowlog"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
+	"github.com/voidbox-run/voidbox/sdk/network"
+)
+
+// Bounds.
+const (
+	maxOpening       = 1024 // connections that are being opened
+	maxOpeningToOne  = 256  // of these, to one address and port
+	dialTime         = 10 * time.Second
+	nameTime         = 10 * time.Second // for the first bytes, where the policy wants a name
+	timeWait         = time.Second      // nothing is lost or late on a wire of memory
+	synRetries       = 3
+	maxLocalSessions = 64
+)
+
+// Config is what a forwarder needs.
+type Config struct {
+	Stack  *stack.Stack
+	NIC    tcpip.NICID
+	Loop   *loop.Loop
+	Policy *policy.Evaluator
+	Log    *flowlog.Log
+	// Local are addresses that this process serves itself, in a goroutine for each connection.
+	Local map[netip.AddrPort]func(net.Conn)
+	// Gateway are the addresses from which the guest is called, of its families.
+	Gateway []netip.Addr
+	// Guest are the guest's addresses.
+	Guest []netip.Addr
+}
+
+// Forwarder forwards TCP.
+type Forwarder struct {
+	cfg   Config
+	count counters
+	ends  sync.WaitGroup // goroutines of handshakes and local sessions
+
+	mu        sync.Mutex
+	closed    bool
+	live      map[*flow]struct{}
+	opening   map[netip.AddrPort]int
+	published map[uint16]*listener
+	local     map[net.Conn]struct{}
+}
+
+// New makes a forwarder and has the stack use it.
+func New(cfg Config) *Forwarder {
+	f := &Forwarder{
+		cfg: cfg, live: make(map[*flow]struct{}), opening: make(map[netip.AddrPort]int),
+		published: make(map[uint16]*listener), local: make(map[net.Conn]struct{}),
+	}
+	setOption(cfg.Stack, tcpip.TCPTimeWaitTimeoutOption(timeWait))
+	setOption(cfg.Stack, tcpip.TCPSynRetriesOption(synRetries))
+	sack := tcpip.TCPSACKEnabled(true)
+	setOption(cfg.Stack, sack)
+	fw := tcp.NewForwarder(cfg.Stack, 0, maxOpening, f.accept)
+	cfg.Stack.SetTransportProtocolHandler(tcp.ProtocolNumber, fw.HandlePacket)
+	return f
+}
+
+type stackOption[T any] interface {
+	*T
+	tcpip.SettableTransportProtocolOption
+}
+
+func setOption[T any, P stackOption[T]](s *stack.Stack, v T) {
+	if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, P(&v)); err != nil {
+		panic("netstack lacks an option that it is pinned for: " + err.String())
+	}
+}
+
+// accept judges a connection that the guest asks for. It runs in a goroutine of its own.
+func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
+	id := r.ID()
+	asked := policy.Flow{
+		Protocol: network.TCP,
+		Source:   netip.AddrPortFrom(fromStack(id.RemoteAddress), id.RemotePort), Destination: netip.AddrPortFrom(fromStack(id.LocalAddress), id.LocalPort),
+	}
+	if serve := f.cfg.Local[asked.Destination]; serve != nil {
+		f.serveLocal(r, serve)
+		return
+	}
+	verdict := f.cfg.Policy.Decide(asked)
+	if verdict.Allow || verdict.NeedsName {
+		if rule, ok := f.cfg.Policy.Acquire(); !ok {
+			verdict = policy.Verdict{Rule: rule}
+		}
+	}
+	if !verdict.Allow && !verdict.NeedsName {
+		f.count.denied.Add(1)
+		f.cfg.Log.Denied(asked, verdict)
+		r.Complete(true)
+		return
+	}
+	fl := &flow{f: f, asked: asked, verdict: verdict, request: r, fd: -1}
+	if !f.admit(fl) {
+		r.Complete(false) // and the guest asks again
+		f.cfg.Policy.Release()
+		return
+	}
+	if verdict.Allow {
+		fl.dial()
+	} else {
+		fl.awaitName()
+	}
+}
+
+// admit notes a flow that is being opened, unless there are too many to its destination.
+func (f *Forwarder) admit(fl *flow) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	if f.opening[fl.asked.Destination] >= maxOpeningToOne {
+		f.count.tooMany.Add(1)
+		return false
+	}
+	f.opening[fl.asked.Destination]++
+	f.live[fl] = struct{}{}
+	return true
+}
+
+// opened notes that a flow is not being opened any more.
+func (f *Forwarder) opened(to netip.AddrPort) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.opening[to]--; f.opening[to] <= 0 {
+		delete(f.opening, to)
+	}
+}
+
+func (f *Forwarder) forget(fl *flow) {
+	f.mu.Lock()
+	delete(f.live, fl)
+	f.mu.Unlock()
+	f.cfg.Policy.Release()
+}
+
+// Reuse makes way for a connection from an address and port whose last connection is only remembered (TIME-WAIT). Netstack lets
+// listeners do that, and forwards to none.
+func (f *Forwarder) Reuse(source, destination netip.AddrPort) {
+	id := stack.TransportEndpointID{
+		LocalAddress: toStack(destination.Addr()), LocalPort: destination.Port(), RemoteAddress: toStack(source.Addr()), RemotePort: source.Port(),
+	}
+	proto := header.IPv4ProtocolNumber
+	if source.Addr().Is6() {
+		proto = header.IPv6ProtocolNumber
+	}
+	ep, ok := f.cfg.Stack.FindTransportEndpoint(proto, tcp.ProtocolNumber, id, f.cfg.NIC).(*tcp.Endpoint)
+	if ok && ep != nil && ep.EndpointState() == tcp.StateTimeWait {
+		ep.Abort()
+	}
+}
+
+// Reevaluate ends the flows that the policy now forbids and returns how many there were.
+func (f *Forwarder) Reevaluate() int {
+	ended := 0
+	for _, fl := range f.flows() {
+		if fl.reevaluate() {
+			ended++
+		}
+	}
+	return ended
+}
+
+func (f *Forwarder) flows() []*flow {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	flows := make([]*flow, 0, len(f.live))
+	for fl := range f.live {
+		flows = append(flows, fl)
+	}
+	return flows
+}
+
+// Close ends everything and waits for it.
+func (f *Forwarder) Close() {
+	f.mu.Lock()
+	f.closed = true
+	var ports []uint16
+	for port := range f.published {
+		ports = append(ports, port)
+	}
+	for conn := range f.local {
+		_ = conn.Close()
+	}
+	f.mu.Unlock()
+	for _, port := range ports {
+		_ = f.Unpublish(port)
+	}
+	for _, fl := range f.flows() {
+		fl.abort()
+	}
+	f.ends.Wait()
+}
+
+// goes runs do in a goroutine that Close waits for, unless it has begun.
+func (f *Forwarder) goes(do func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	f.ends.Go(do)
+	return true
+}
+
+// serveLocal completes a handshake and hands the connection to serve.
+func (f *Forwarder) serveLocal(r *tcp.ForwarderRequest, serve func(net.Conn)) {
+	var wq waiter.Queue
+	ep, err := r.CreateEndpoint(&wq)
+	r.Complete(err != nil)
+	if err != nil {
+		return
+	}
+	conn := gonet.NewTCPConn(&wq, ep)
+	f.mu.Lock()
+	if f.closed || len(f.local) >= maxLocalSessions {
+		f.mu.Unlock()
+		ep.Abort()
+		return
+	}
+	f.local[conn] = struct{}{}
+	f.ends.Go(func() {
+		defer func() {
+			f.mu.Lock()
+			delete(f.local, conn)
+			f.mu.Unlock()
+			_ = conn.Close()
+		}()
+		serve(conn)
+	})
+	f.mu.Unlock()
+}
+
+func fromStack(a tcpip.Address) netip.Addr {
+	addr, _ := netip.AddrFromSlice(a.AsSlice())
+	return addr
+}
+
+func toStack(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }

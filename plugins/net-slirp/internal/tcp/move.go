@@ -1,0 +1,190 @@
+package tcp
+
+import (
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// A flow moves so many bytes each way before others have their turn.
+const turn = 256 << 10
+
+// move moves bytes both ways as far as that goes now.
+func (fl *flow) move() {
+	if !fl.up() || !fl.down() {
+		fl.finish(true)
+		return
+	}
+	if fl.upEnded && fl.downEnded {
+		fl.finish(false)
+	}
+}
+
+// up moves what the guest sent to the host. False means that the connection has failed.
+func (fl *flow) up() bool {
+	for !fl.upEnded && fl.ready&(guestIn|hostOut) == guestIn|hostOut {
+		budget := fl.allowed()
+		if budget < 1 {
+			return true
+		}
+		w := &fl.writer
+		w.budget, w.blocked, w.err = budget, false, nil
+		res, err := fl.ep.Read(w, tcpip.ReadOptions{})
+		fl.sent += uint64(res.Count)
+		fl.f.count.sent.Add(uint64(res.Count))
+		if w.err != nil {
+			return false
+		}
+		if w.blocked {
+			fl.ready &^= hostOut
+		}
+		switch err.(type) {
+		case nil, *tcpip.ErrBadBuffer: // the latter when the host took nothing
+		case *tcpip.ErrWouldBlock:
+			fl.ready &^= guestIn
+		case *tcpip.ErrClosedForReceive:
+			fl.upEnded = true
+			if errno := unix.Shutdown(fl.fd, unix.SHUT_WR); errno != nil && !errors.Is(errno, unix.ENOTCONN) {
+				return false
+			}
+		default:
+			return false
+		}
+		if w.budget == 0 {
+			fl.post()
+			return true
+		}
+	}
+	return true
+}
+
+// hostWriter writes netstack's memory to the host's socket.
+type hostWriter struct {
+	fd      int
+	budget  int
+	blocked bool // the host takes no more now
+	err     error
+}
+
+var errPause = errors.New("later")
+
+// Write implements io.Writer. A short write pauses the read that it is part of.
+func (w *hostWriter) Write(b []byte) (int, error) {
+	if w.budget == 0 {
+		return 0, errPause
+	}
+	n, err := unix.Write(w.fd, b[:min(len(b), w.budget)])
+	switch {
+	case err == nil:
+		w.budget -= n
+	case errors.Is(err, unix.EAGAIN):
+		n, w.blocked = 0, true
+	case errors.Is(err, unix.EINTR):
+		n = 0
+	default:
+		n, w.err = 0, err
+	}
+	if n < len(b) {
+		return n, errPause
+	}
+	return n, nil
+}
+
+// down moves what the host sent to the guest. False means that the connection has failed.
+func (fl *flow) down() bool {
+	moved := 0
+	for !fl.downEnded && fl.ready&(hostIn|guestOut) == hostIn|guestOut {
+		budget := fl.allowed()
+		if budget < 1 {
+			return true
+		}
+		r := &fl.reader
+		r.limit, r.available, r.err = min(budget, turn-moved), 0, nil
+		n, err := fl.ep.Write(r, tcpip.WriteOptions{})
+		fl.received += uint64(n)
+		fl.f.count.received.Add(uint64(n))
+		moved += int(n)
+		switch err.(type) {
+		case nil:
+		case *tcpip.ErrWouldBlock:
+			fl.ready &^= guestOut
+			continue
+		default: // of the guest's side, or r.err
+			return false
+		}
+		if int(n) >= r.available && fl.ready&hostHup == 0 {
+			fl.ready &^= hostIn // what came since has brought another event
+		}
+		if r.available == 0 && fl.ready&hostHup != 0 && !fl.hostEnd() {
+			return false
+		}
+		if moved >= turn {
+			fl.post()
+			return true
+		}
+	}
+	return true
+}
+
+// hostEnd looks for the end of what the host sends, once all of it has been read. False means a reset.
+func (fl *flow) hostEnd() bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(fl.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		fl.ready &^= hostIn | hostHup
+	case errors.Is(err, unix.EINTR) || n > 0:
+	case err != nil:
+		return false
+	default:
+		fl.downEnded = true
+		return fl.ep.Shutdown(tcpip.ShutdownWrite) == nil
+	}
+	return true
+}
+
+// hostReader reads from the host's socket into netstack's memory. Netstack asks Len when it knows that it has room, and then reads so
+// much, which is there because nobody else reads.
+type hostReader struct {
+	fd        int
+	limit     int
+	available int
+	err       error
+}
+
+// Len implements tcpip.Payloader.
+func (r *hostReader) Len() int {
+	r.available, r.err = unix.IoctlGetInt(r.fd, unix.TIOCINQ)
+	return min(r.available, r.limit)
+}
+
+// Read implements io.Reader.
+func (r *hostReader) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := unix.Read(r.fd, b)
+		switch {
+		case err == nil && n > 0:
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err == nil:
+			err = io.ErrUnexpectedEOF
+		}
+		r.err = err
+		return 0, err
+	}
+}
+
+// allowed asks the policy how much may move now; if nothing, the flow is run again when something may.
+func (fl *flow) allowed() int {
+	n, wait := fl.f.cfg.Policy.Take(turn)
+	if n < 1 {
+		fl.after(wait, fl.post)
+	}
+	return n
+}
