@@ -1,11 +1,13 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"time"
 
 	"github.com/voidbox-run/voidbox/test/lab/internal/guest"
@@ -55,12 +57,24 @@ const (
 	defaultSilence   = time.Minute
 )
 
+// Variables of the environment that stand in for what a Config leaves open, so that the same tests can be run in another lab.
+const (
+	KernelEnv = "VOIDBOX_LAB_KERNEL"
+	CPUsEnv   = "VOIDBOX_LAB_CPUS"
+)
+
 func (c *Config) setDefaults() error {
-	if c.MemoryMiB == 0 {
-		c.MemoryMiB = defaultMemoryMiB
+	if c.Kernel == "" {
+		c.Kernel = os.Getenv(KernelEnv)
 	}
 	if c.CPUs == 0 {
-		c.CPUs = 1
+		var err error
+		if c.CPUs, err = strconv.Atoi(cmp.Or(os.Getenv(CPUsEnv), "1")); err != nil || c.CPUs < 1 {
+			return fmt.Errorf("%s=%q is no number of processors", CPUsEnv, os.Getenv(CPUsEnv))
+		}
+	}
+	if c.MemoryMiB == 0 {
+		c.MemoryMiB = defaultMemoryMiB
 	}
 	if c.Silence == 0 {
 		c.Silence = defaultSilence

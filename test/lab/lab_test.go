@@ -140,9 +140,10 @@ func TestCommands(t *testing.T) {
 		}
 	})
 	t.Run("a panic shows the console", func(t *testing.T) {
-		_, err := l.Run(t.Context(), lab.Command{Args: []string{"sh", "-c", "echo c > /proc/sysrq-trigger"}})
+		// A Go program that gets SIGQUIT ends, and without PID 1 no kernel goes on.
+		_, err := l.Run(t.Context(), lab.Command{Args: []string{"sh", "-c", "kill -QUIT 1; sleep 1000"}})
 		var crash *lab.CrashError
-		if !errors.As(err, &crash) || !strings.Contains(err.Error(), "sysrq triggered crash") {
+		if !errors.As(err, &crash) || !strings.Contains(err.Error(), "Attempted to kill init") {
 			t.Errorf("%v, want a CrashError with the kernel's last words", err)
 		}
 	})

@@ -60,6 +60,7 @@ func GuestSystem(ctx context.Context, s *Setup) error {
 	if err != nil {
 		return err
 	}
+	ctx = image.WithProgress(ctx, s.Log)
 	kernel, err := cache.Kernel(ctx, image.KernelRequest{})
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func parse(args []string) (options, error) {
 		o.setup.MemoryMiB, err = mebibytes(s)
 		return err
 	})
-	flags.IntVar(&o.setup.CPUs, "smp", 1, "")
+	flags.IntVar(&o.setup.CPUs, "smp", 0, "")
 	flags.StringVar(&o.setup.Kernel, "kernel", "", "")
 	flags.Func("module", "", func(s string) error { o.setup.Modules = append(o.setup.Modules, s); return nil })
 	flags.Func("env", "", func(s string) error { o.command.Env = append(o.command.Env, s); return nil })
