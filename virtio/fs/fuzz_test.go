@@ -15,8 +15,8 @@ import (
 	"github.com/voidbox-run/voidbox/virtio/virtiotest"
 )
 
-// FuzzMessages has a guest send the fuzzer's message and a plugin answer it with the fuzzer's reply. The plugin gets what the header
-// says or nothing, and the guest an answer of its own number within its room, or nothing where it left no room.
+// FuzzMessages has a guest send the fuzzer's message and a plugin answer it with the fuzzer's reply. The plugin gets what the
+// header says or nothing, and the guest an answer of its own number within its room, or nothing where it left no room.
 func FuzzMessages(f *testing.F) {
 	g := &guest{}
 	m := g.request(opRead, "body")

@@ -24,8 +24,8 @@
 // # Queue pairs
 //
 // A driver begins with one pair and may ask for more (VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET). Steering is automatic (section
-// 5.1.6.5.6.1): the plugin sends the frames of a flow on the lane on which it has last seen that flow, and on lane 0 what it
-// has not seen. So it needs no message about pairs. What it sends on a lane that the driver does not use is dropped.
+// 5.1.6.5.6): the plugin sends the frames of a flow on the lane on which it has last seen that flow, and on lane 0 what it has
+// not seen. So it needs no message about pairs. What it sends on a lane that the driver does not use is dropped.
 //
 // # Carrier
 //

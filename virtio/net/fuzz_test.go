@@ -77,8 +77,8 @@ func checkHeader(t *testing.T, h link.NetHeader, n int, agreed link.Features, to
 	}
 }
 
-// FuzzReceive has the plugin send the fuzzer's packets to a guest with some buffers of some size. What the guest gets is the frame, in as
-// many buffers as its header says; what it does not get is counted, or waits.
+// FuzzReceive has the plugin send the fuzzer's packets to a guest with some buffers of some size. What the guest gets is the
+// frame, in as many buffers as its header says; what it does not get is counted, or waits.
 func FuzzReceive(f *testing.F) {
 	addSeeds(f)
 	r, plugin := fuzzRun(f)
