@@ -75,6 +75,12 @@ func TestBrokenQueueNeedsReset(t *testing.T) {
 	if got := l.take(); !slices.Equal(got, []uint32{2}) {
 		t.Errorf("the driver was told %d times, with %x", len(got), got)
 	}
+	tr.Pause()
+	tr.Resume()
+	if q := p.activation.Queues; q[0] != nil || q[1] == nil {
+		t.Errorf("after a pause the device is lent %v", q)
+	}
+	l.take()
 	// Linux adds bits to what it has read.
 	set(tr, virtiotest.RegStatus, get(tr, virtiotest.RegStatus)|virtiotest.StatusFailed)
 	if s := get(tr, virtiotest.RegStatus); s != 15|virtiotest.StatusNeedsReset|virtiotest.StatusFailed {
@@ -114,12 +120,13 @@ func TestDeviceThatDoesNotStart(t *testing.T) {
 func TestResetWaitsForTheDevice(t *testing.T) {
 	tr, p, _ := newProbe(t)
 	start(tr)
-	p.hold = make(chan struct{})
+	p.hold, p.held = make(chan struct{}), make(chan struct{})
 	done := make(chan struct{})
 	go func() {
 		set(tr, virtiotest.RegStatus, 0)
 		close(done)
 	}()
+	<-p.hold
 	for range 100 {
 		if s := get(tr, virtiotest.RegStatus); s != 15 {
 			t.Fatalf("status %#x while the device runs", s)
@@ -132,7 +139,8 @@ func TestResetWaitsForTheDevice(t *testing.T) {
 		default:
 		}
 	}
-	close(p.hold)
+	p.hold = nil
+	close(p.held)
 	<-done
 	if s := get(tr, virtiotest.RegStatus); s != 0 || p.running {
 		t.Errorf("status %#x, running %v", s, p.running)

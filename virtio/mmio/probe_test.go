@@ -16,7 +16,8 @@ import (
 // probe is a device that does nothing but remember what the transport does to it.
 type probe struct {
 	fail error         // of Activate
-	hold chan struct{} // Stop and Reset wait for it, if not nil
+	hold chan struct{} // Stop and Reset send to it, if it is not nil, and wait until held is closed
+	held chan struct{}
 
 	mu         sync.Mutex
 	running    bool
@@ -76,7 +77,8 @@ func (p *probe) Reset() { p.end("reset") }
 
 func (p *probe) end(how string) {
 	if p.hold != nil {
-		<-p.hold
+		p.hold <- struct{}{}
+		<-p.held
 	}
 	p.record(how)
 	p.mu.Lock()

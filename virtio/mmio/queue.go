@@ -12,6 +12,8 @@ type queueRegisters struct {
 	desc, avail, used uint64
 	// queue is not nil where the driver has set QueueReady. It lives through pauses, and with it its place in the rings.
 	queue *virtio.Queue
+	// broken is set where the device has given up on the queue, perhaps with a chain in its hands. It is not lent again.
+	broken bool
 }
 
 // writeQueue stores to the layout registers of the selected queue (section 4.2.3.2), which a driver may do between FEATURES_OK and

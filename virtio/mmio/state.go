@@ -51,12 +51,13 @@ type savedTransport struct {
 }
 
 type savedQueue struct {
-	Num   uint32 `json:"num"`
-	Desc  uint64 `json:"desc"`
-	Avail uint64 `json:"avail"`
-	Used  uint64 `json:"used"`
-	Ready bool   `json:"ready"`
-	Base  uint16 `json:"base"`
+	Num    uint32 `json:"num"`
+	Desc   uint64 `json:"desc"`
+	Avail  uint64 `json:"avail"`
+	Used   uint64 `json:"used"`
+	Ready  bool   `json:"ready"`
+	Broken bool   `json:"broken,omitempty"`
+	Base   uint16 `json:"base"`
 }
 
 // Save returns the state of the transport and, where it is a virtio.Stateful, of its device. The transport must be paused.
@@ -90,7 +91,7 @@ func (t *Transport) saved() savedTransport {
 	}
 	for i := range r.queues {
 		q := &r.queues[i]
-		sq := savedQueue{Num: q.num, Desc: q.desc, Avail: q.avail, Used: q.used}
+		sq := savedQueue{Num: q.num, Desc: q.desc, Avail: q.avail, Used: q.used, Broken: q.broken}
 		if q.queue != nil {
 			sq.Ready, sq.Base = true, q.queue.Base()
 		}
@@ -158,7 +159,7 @@ func (t *Transport) restore(s *savedTransport) (registers, error) {
 		return r, fmt.Errorf("%w: started with status %#x", virtio.ErrState, s.Status)
 	}
 	for i, sq := range s.Queues {
-		q := queueRegisters{num: sq.Num, desc: sq.Desc, avail: sq.Avail, used: sq.Used}
+		q := queueRegisters{num: sq.Num, desc: sq.Desc, avail: sq.Avail, used: sq.Used, broken: sq.Broken}
 		if sq.Ready {
 			if !r.has(statusFeaturesOK) {
 				return r, fmt.Errorf("%w: queue %d is ready before the features are", virtio.ErrState, i)

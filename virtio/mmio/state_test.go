@@ -44,6 +44,13 @@ func TestSaveAndLoad(t *testing.T) {
 			start(tr)
 			p.activation.Broken(0, virtio.ErrRing)
 		},
+		"layout written late": func(tr *mmio.Transport, _ *probe) {
+			negotiate(tr)
+			layout(tr, 1)
+			set(tr, virtiotest.RegQueueNum, 4)
+			set(tr, virtiotest.RegStatus, 15)
+			set(tr, virtiotest.RegQueueNum, 2)
+		},
 		"given up": func(tr *mmio.Transport, _ *probe) {
 			set(tr, virtiotest.RegStatus, 1)
 			set(tr, virtiotest.RegStatus, 0x81)
@@ -77,6 +84,11 @@ func TestSaveAndLoad(t *testing.T) {
 			}
 			if raised := len(l.take()) > 0; raised != (get(to, virtiotest.RegInterruptStatus) != 0) {
 				t.Errorf("an interrupt is raised: %v", raised)
+			}
+			for i, q := range is.activation.Queues {
+				if before := was.activation.Queues[i]; q != nil && q.Size() != before.Size() {
+					t.Errorf("queue %d has size %d, and had %d", i, q.Size(), before.Size())
+				}
 			}
 			start(to)
 			if s := get(to, virtiotest.RegStatus); s != 15 || !is.running {

@@ -102,7 +102,9 @@ func (t *Transport) activation() virtio.Activation {
 	defer t.mu.Unlock()
 	queues := make([]*virtio.Queue, len(t.reg.queues))
 	for i := range t.reg.queues {
-		queues[i] = t.reg.queues[i].queue
+		if q := &t.reg.queues[i]; !q.broken {
+			queues[i] = q.queue
+		}
 	}
 	return virtio.Activation{
 		Features: t.reg.driverFeatures, Memory: t.mem, Queues: queues,
@@ -113,6 +115,9 @@ func (t *Transport) activation() virtio.Activation {
 
 // broken is called by the device's goroutines.
 func (t *Transport) broken(queue int, err error) {
+	t.mu.Lock()
+	t.reg.queues[queue].broken = true
+	t.mu.Unlock()
 	t.needsReset("queue is broken", "queue", queue, "error", err)
 }
 

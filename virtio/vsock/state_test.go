@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/virtio"
@@ -64,6 +65,12 @@ func (g *guest) moveTo(cfg Config) {
 	g.dev, g.path = other.dev, other.path
 }
 
+func (d *Device) isConnecting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns) > 0
+}
+
 // offerEvent offers a buffer in the event queue and returns its address.
 func (g *guest) offerEvent() uint64 {
 	addr := g.mem.Alloc(eventSize)
@@ -81,6 +88,16 @@ func TestMove(t *testing.T) {
 
 	// A host program may be faster than the guest. It waits.
 	early := g.command("CONNECT 7\n")
+	for !g.dev.isConnecting() {
+		runtime.Gosched()
+	}
+	g.mmio.Transport.Pause()
+	g.mmio.Transport.Resume() // if receive ran, it would serve the connection before it looks whether to stop
+	g.mmio.Transport.Pause()
+	g.mmio.Transport.Resume()
+	if _, _, ok := g.rx.Reap(); ok {
+		t.Error("the guest hears of a connection before it hears of the move")
+	}
 	event := g.offerEvent()
 	if _, n := g.event.Wait(); n != eventSize || string(g.mem.At(event, eventSize)) != "\x00\x00\x00\x00" {
 		t.Fatalf("event %x of %d bytes", g.mem.At(event, eventSize), n)
