@@ -105,7 +105,7 @@ func TestDebianBoots(t *testing.T) {
 	lab.RequireKVM(t)
 	for _, kernel := range []string{"debian-vmlinux", "debian-bzImage"} {
 		t.Run(kernel, func(t *testing.T) {
-			bootLinux(t, config{lab.Path(t, labDir+kernel), 1, 256 * mib, "act=off"}, []string{"power off"})
+			bootLinux(t, config{lab.Path(t, labDir+kernel), 1, 128 * mib, "act=off"}, []string{"power off"})
 		})
 	}
 }
@@ -154,6 +154,23 @@ func TestPowerButton(t *testing.T) {
 	}
 	m.expect("init: the button was pressed")
 	if happened := m.await(); !slices.Equal(happened, []string{"power off"}) {
+		t.Errorf("events %v", happened)
+	}
+}
+
+// A guest that floods its console is stopped like any other.
+func TestFloodedConsole(t *testing.T) {
+	lab.RequireKVM(t)
+	m := newMachine(t, config{lab.Path(t, labDir+"vmlinux"), 1, 128 * mib, "act=flood"})
+	if err := m.start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		m.expect(strings.Repeat("x", 1023) + "\r\n")
+		m.console.forget()
+	}
+	m.vcpus.Stop()
+	if happened := m.await(); len(happened) > 0 {
 		t.Errorf("events %v", happened)
 	}
 }

@@ -211,6 +211,12 @@ func (c *console) String() string {
 	return c.text.String()
 }
 
+func (c *console) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text.Reset()
+}
+
 // expect waits for a line of the guest's.
 func (m *machine) expect(text string) {
 	m.t.Helper()
