@@ -66,7 +66,7 @@ type kernel struct {
 	end         uint64 // the first address that it does not need for itself
 	initrdEnd   uint64 // where an initramfs has to end at the latest
 	commandLine uint64 // greatest length of a command line, without its terminating zero
-	setup       []byte // the setup header of a bzImage, from setupStart on
+	setup       []byte // the setup header of a bzImage, from setupSects on
 }
 
 // kernel loads the file, whatever its format.

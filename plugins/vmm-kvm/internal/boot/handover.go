@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"strings"
+
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
 	"github.com/voidbox-run/voidbox/virtio"
 )
@@ -115,4 +117,17 @@ func (l *loader) bootParams(h handover) error {
 		at = le.AppendUint32(at, e.kind)
 	}
 	return l.mem.WriteAt(b, layout.ZeroPage)
+}
+
+// commandLine writes the command line.
+func (l *loader) commandLine(k kernel, s string) error {
+	limit := min(k.commandLine, layout.LowRAMEnd-layout.CommandLine-1)
+	if n := uint64(len(s)); n > limit {
+		return invalid("the kernel command line has %d bytes, this kernel takes %d", n, limit).
+			WithReason("command_line_too_long").WithRemedy("shorten it, or put what programs need into files")
+	}
+	if at := strings.IndexByte(s, 0); at >= 0 {
+		return invalid("the kernel command line has a zero byte at %d, where the kernel would end it", at)
+	}
+	return l.mem.WriteAt(append([]byte(s), 0), layout.CommandLine)
 }

@@ -1,9 +1,6 @@
 package boot
 
 import (
-	"math"
-
-	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -42,7 +39,7 @@ func openInitrd(segments []vmm.Segment) (*initrd, error) {
 			a.file, a.size = f, uint64(f.size)
 		}
 		r.archives = append(r.archives, a)
-		r.size = padded(r.size) + a.size
+		r.size = sum(padded(r.size), a.size)
 	}
 	return r, nil
 }
@@ -55,7 +52,7 @@ func (r *initrd) close() {
 	}
 }
 
-func padded(n uint64) uint64 { return (n + archiveAlign - 1) &^ (archiveAlign - 1) }
+func padded(n uint64) uint64 { return sum(n, -n&(archiveAlign-1)) }
 
 // initrd loads the archives as high as possible, out of the way of the kernel's first allocations.
 func (l *loader) initrd(k kernel, r *initrd) (extent, error) {
@@ -64,11 +61,13 @@ func (l *loader) initrd(k kernel, r *initrd) (extent, error) {
 	}
 	end := min(l.end, k.initrdEnd)
 	lowest := (k.end + pageSize - 1) &^ (pageSize - 1)
-	if need := sum(lowest, r.size+pageSize); r.size > math.MaxUint32 || need > k.initrdEnd {
+	need := sum(lowest, sum(r.size, pageSize))
+	if need > k.initrdEnd {
+		room := (max(k.initrdEnd, lowest) - lowest) / mib
 		return extent{}, invalid("an initrd of %d MiB is larger than the %d MiB that this kernel can take, whatever the VM's memory",
-			(r.size+mib-1)/mib, (max(k.initrdEnd, lowest)-lowest)/mib).
-			WithReason("initrd_too_large").WithRemedy("put files on a disk instead")
-	} else if need > end {
+			r.size/mib, room).WithReason("initrd_too_large").WithRemedy("put files on a disk instead")
+	}
+	if need > end {
 		return extent{}, l.tooSmall("kernel and initrd together", need)
 	}
 	base := (end - r.size) &^ (pageSize - 1)
@@ -94,19 +93,4 @@ func (l *loader) archive(a archive, at uint64) error {
 		return about("initrd", a.path, err)
 	}
 	return nil
-}
-
-// commandLine writes the command line.
-func (l *loader) commandLine(k kernel, s string) error {
-	limit := min(k.commandLine, layout.LowRAMEnd-layout.CommandLine-1)
-	if n := uint64(len(s)); n > limit {
-		return invalid("the kernel command line has %d bytes, this kernel takes %d", n, limit).
-			WithReason("command_line_too_long").WithRemedy("shorten it, or put what programs need into files")
-	}
-	for i := range len(s) {
-		if s[i] == 0 {
-			return invalid("the kernel command line has a zero byte at %d, where the kernel would end it", i)
-		}
-	}
-	return l.mem.WriteAt(append([]byte(s), 0), layout.CommandLine)
 }
