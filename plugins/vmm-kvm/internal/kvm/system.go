@@ -96,11 +96,15 @@ func (s *System) GetMSRIndexList() ([]uint32, error) {
 	return slices.Clone(arg.Indices[:min(arg.Count, maxMSRIndices)]), nil
 }
 
-// CreateVM is KVM_CREATE_VM: a VM without memory, devices and vCPUs. The caller closes it.
+// CreateVM is KVM_CREATE_VM: a VM without memory, devices and vCPUs. The caller closes it; it does not need the System any more.
 func (s *System) CreateVM() (*VM, error) {
+	msrs, err := s.GetMSRIndexList()
+	if err != nil {
+		return nil, err
+	}
 	fd, err := ioctlInt(s.fd, kvmCreateVM, 0)
 	if err != nil {
 		return nil, err
 	}
-	return &VM{fd: fd, mmapSize: s.mmapSize}, nil
+	return &VM{fd: fd, mmapSize: s.mmapSize, msrs: msrs}, nil
 }

@@ -8,10 +8,14 @@ import (
 type VM struct {
 	fd       int
 	mmapSize int
+	msrs     []uint32
 }
 
 // Close closes the descriptor. The VM ends when those of its vCPUs are closed too.
 func (v *VM) Close() error { return unix.Close(v.fd) }
+
+// MSRIndexList returns what KVM_GET_MSR_INDEX_LIST said when the VM was created; the caller must not change it.
+func (v *VM) MSRIndexList() []uint32 { return v.msrs }
 
 // CheckExtension is KVM_CHECK_EXTENSION for this VM.
 func (v *VM) CheckExtension(c Cap) (int, error) { return ioctlInt(v.fd, kvmCheckExtension, uintptr(c)) }

@@ -25,7 +25,7 @@ const (
 
 // guest is a VM that runs a few instructions.
 type guest struct {
-	t     *testing.T
+	t     testing.TB
 	sys   *kvm.System
 	vm    *kvm.VM
 	ram   *memory.RAM
@@ -71,7 +71,7 @@ func (b button) Read(_ uint64, p []byte) { clear(p) }
 func (b button) Write(uint64, []byte)    { b.press() }
 
 // newGuest makes a VM with count vCPUs, the first of which is at the beginning of code.
-func newGuest(t *testing.T, count int, protocol cpu.Protocol, code ...byte) *guest {
+func newGuest(t testing.TB, count int, protocol cpu.Protocol, code ...byte) *guest {
 	t.Helper()
 	g := newMachine(t, count, nil)
 	g.write(codeAt32, code)
@@ -87,7 +87,7 @@ func newGuest(t *testing.T, count int, protocol cpu.Protocol, code ...byte) *gue
 }
 
 // newMachine makes a VM whose vCPUs are as KVM creates them, with memory of its own unless it is given some.
-func newMachine(t *testing.T, count int, ram *memory.RAM) *guest {
+func newMachine(t testing.TB, count int, ram *memory.RAM) *guest {
 	t.Helper()
 	requireKVM(t)
 	g := &guest{t: t, ram: ram, mmio: &bus.Bus{}, pio: &bus.Bus{}}
@@ -108,9 +108,7 @@ func newMachine(t *testing.T, count int, ram *memory.RAM) *guest {
 		t.Cleanup(func() { must(t, g.ram.Close()) })
 	}
 	must(t, g.ram.Attach(g.vm))
-	msrs, err := g.sys.GetMSRIndexList()
-	must(t, err)
-	g.set, err = New(Config{VM: g.vm, Count: count, Memory: g.ram.Memory(), MMIO: g.mmio, PIO: g.pio, MSRs: msrs})
+	g.set, err = New(Config{VM: g.vm, Count: count, Memory: g.ram.Memory(), MMIO: g.mmio, PIO: g.pio})
 	must(t, err)
 	t.Cleanup(func() { must(t, g.set.Close()) })
 	must(t, g.pio.Attach("debug", debugPort, 4, &g.debug))

@@ -24,7 +24,6 @@ type Config struct {
 	Memory *virtio.Memory
 	MMIO   *bus.Bus // accesses to addresses without memory
 	PIO    *bus.Bus // accesses to I/O ports
-	MSRs   []uint32 // what System.GetMSRIndexList returned, for Save
 	// OnThread is called on the thread of each vCPU before it enters the guest for the first time: the place for a seccomp filter
 	// of its own. May be nil.
 	OnThread func(id int) error

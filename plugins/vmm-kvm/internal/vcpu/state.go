@@ -1,7 +1,6 @@
 package vcpu
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/kvm"
@@ -45,7 +44,7 @@ func (s *Set) Save() ([]byte, error) {
 		return nil, err
 	}
 	for _, v := range s.vcpus {
-		saved, err := saveVCPU(v, s.cfg.MSRs, size)
+		saved, err := saveVCPU(v, s.cfg.VM.MSRIndexList(), size)
 		if err != nil {
 			return nil, fmt.Errorf("save vCPU %d: %w", v.ID(), err)
 		}
@@ -113,8 +112,6 @@ func (s *Set) still() error {
 		return ErrEnded
 	case s.launched && !s.gate.paused(len(s.threads)):
 		return ErrNotPaused
-	case len(s.cfg.MSRs) == 0:
-		return errors.New("a set without a list of MSRs cannot save or load its state")
 	}
 	return nil
 }
