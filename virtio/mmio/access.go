@@ -97,7 +97,8 @@ func (t *Transport) writePlain(offset uint64, v uint32) {
 	}
 }
 
-// notify is a kick that no ioeventfd took.
+// notify is a kick that no ioeventfd took. It goes by the eventfd too: a goroutine that a vCPU thread wakes itself would wait in
+// that thread's run queue until the scheduler finds the thread to be in the guest again.
 func (t *Transport) notify(queue uint32) {
 	if uint64(queue) < uint64(len(t.events)) {
 		_ = t.events[queue].Signal()

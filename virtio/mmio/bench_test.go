@@ -13,8 +13,6 @@ import (
 // echo is a device that answers what is in the readable part of a chain in the writable part. It has the entropy device's identifier.
 type echo struct {
 	workers virtio.Workers
-	queues  int
-	sizes   []uint16
 }
 
 func (*echo) DeviceID() uint32               { return virtio.IDEntropy }

@@ -3,8 +3,12 @@
 package mmio
 
 import (
+	"errors"
+
 	"github.com/voidbox-run/voidbox/virtio"
 )
+
+var errQueueSize = errors.New("queue size is above the maximum")
 
 // queueRegisters is what a driver has said about one queue.
 type queueRegisters struct {

@@ -2,13 +2,7 @@
 
 package mmio
 
-import (
-	"errors"
-
-	"github.com/voidbox-run/voidbox/virtio"
-)
-
-var errQueueSize = errors.New("queue size is above the maximum")
+import "github.com/voidbox-run/voidbox/virtio"
 
 // steps are the status bits in the order of section 3.1.1, and what must be set before each.
 var steps = [...]struct{ bit, needs uint32 }{
