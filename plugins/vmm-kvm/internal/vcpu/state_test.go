@@ -77,6 +77,17 @@ func compareStates(t *testing.T, got, want savedState) {
 	}
 }
 
+// unsettle changes what guest code of a few instructions does not: it halts the vCPU in an NMI, with SSE in XCR0.
+func unsettle(t *testing.T, v *kvm.VCPU) {
+	t.Helper()
+	must(t, v.SetMPState(kvm.MPStateHalted))
+	events, err := v.GetVCPUEvents()
+	must(t, err)
+	events.NMI.Masked = 1
+	must(t, v.SetVCPUEvents(events))
+	must(t, v.SetXCRS(kvm.XCRS{NrXCRS: 1, XCRS: [16]kvm.XCR{{Value: 3}}}))
+}
+
 // TestKVMStateSurvives saves a guest in the middle of its work, with much of its state changed from what it is after reset, and goes
 // on with it in another VM.
 func TestKVMStateSurvives(t *testing.T) {
@@ -95,6 +106,7 @@ func TestKVMStateSurvives(t *testing.T) {
 		t.Errorf("Save of a running set: %v", err)
 	}
 	must(t, first.set.Pause(context.Background()))
+	unsettle(t, first.set.VCPU(1))
 	state, err := first.set.Save()
 	must(t, err)
 
@@ -108,8 +120,8 @@ func TestKVMStateSurvives(t *testing.T) {
 	}) {
 		t.Errorf("saved MSRs lack LSTAR or the default memory type: %#x", v.MSRs)
 	}
-	if saved.VCPUs[1].MPState != kvm.MPStateUninitialized {
-		t.Errorf("vCPU 1 is in state %d", saved.VCPUs[1].MPState)
+	if saved.VCPUs[1].MPState != kvm.MPStateHalted || saved.VCPUs[1].Events.NMI.Masked != 1 || saved.VCPUs[1].XCRS.XCRS[0].Value != 3 {
+		t.Errorf("vCPU 1 is in state %d with events %+v and XCRS %+v", saved.VCPUs[1].MPState, saved.VCPUs[1].Events, saved.VCPUs[1].XCRS)
 	}
 	t.Logf("state of 2 vCPUs: %d bytes, %d and %d MSRs", len(state), len(v.MSRs), len(saved.VCPUs[1].MSRs))
 
