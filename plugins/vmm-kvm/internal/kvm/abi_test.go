@@ -133,8 +133,8 @@ func writeOffsets(b *strings.Builder, c, prefix string, s reflect.Type, base uin
 	}
 }
 
-// cName turns the name of a Go field into the kernel's: UserspaceAddr is userspace_addr, LastIP is last_ip. An abbreviation in front needs
-// a word from cNames.
+// cName turns the name of a Go field into the kernel's: UserspaceAddr is userspace_addr, ChipID is chip_id.
+// Where that rule is not enough, cNames has the name.
 func cName(name string) string {
 	if exception := cNames[name]; exception != "" {
 		return exception

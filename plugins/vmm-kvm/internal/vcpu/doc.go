@@ -1,10 +1,10 @@
 // Package vcpu runs the vCPUs of a VM: a thread for each, which does little but KVM_RUN and the register accesses of devices.
 //
-//	          ┌────────────────── thread of a vCPU, locked ──────────────────┐
-//	Launch ─► │ OnThread ─► gate ─► KVM_RUN ─► exit: bus.Read, bus.Write ─┐  │ ─► End, Failure, Done
-//	          │              ▲         ▲────────────────────────────────────┘  │
-//	          │              └── EINTR ┘                                     │
-//	          └──────────────────────────────────────────────────────────────┘
+//	          ┌─────────────────── thread of a vCPU, locked ──────────────────┐
+//	Launch ─► │ OnThread ─► gate ─► KVM_RUN ─► exit: bus.Read, bus.Write ─┐   │ ─► End, Failure, Done
+//	          │              ▲         ▲──────────────────────────────────┘   │
+//	          │              └─ EINTR ─┘                                      │
+//	          └───────────────────────────────────────────────────────────────┘
 //
 // # Kicks
 //

@@ -79,12 +79,14 @@ func (t *thread) exitFailed(reason kvm.ExitReason) outcome {
 		return failed(ReasonInternalError, nil, "vCPU %d: KVM gave up: %s; data %#x", t.id, suberrorText(suberror), data)
 	case kvm.ExitFailEntry:
 		hardware, cpu := t.page.FailEntry()
-		return failed(ReasonFailEntry, nil, "vCPU %d: the CPU refused to enter the guest: hardware reason %#x, on host CPU %d", t.id, hardware, cpu)
+		return failed(ReasonFailEntry, nil, "vCPU %d: the CPU refused to enter the guest: hardware reason %#x, on host CPU %d",
+			t.id, hardware, cpu)
 	case kvm.ExitUnknown:
 		return failed(ReasonUnknown, nil, "vCPU %d left the guest for a reason that KVM does not know: hardware reason %#x",
 			t.id, t.page.HardwareExitReason())
 	}
-	return failed(ReasonUnknown, nil, "vCPU %d left the guest for a reason that we do not know: KVM_EXIT_%d (%s)", t.id, uint32(reason), reason)
+	return failed(ReasonUnknown, nil, "vCPU %d left the guest for a reason that we do not know: KVM_EXIT_%d (%s)",
+		t.id, uint32(reason), reason)
 }
 
 // runFailed describes a KVM_RUN that returned an error.

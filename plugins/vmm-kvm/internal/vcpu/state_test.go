@@ -112,7 +112,8 @@ func TestKVMStateSurvives(t *testing.T) {
 
 	saved := decoded(t, state)
 	v := saved.VCPUs[0]
-	if v.Regs.R8 != 0x0807060504030201 || v.DebugRegs.DB[0] != v.Regs.R8 || !bytes.Contains(v.XSAVE, []byte{1, 2, 3, 4, 5, 6, 7, 8}) {
+	if v.Regs.R8 != 0x0807060504030201 || v.DebugRegs.DB[0] != v.Regs.R8 ||
+		!bytes.Contains(v.XSAVE, []byte{1, 2, 3, 4, 5, 6, 7, 8}) {
 		t.Errorf("saved R8 %#x, DR0 %#x, %d bytes of XSAVE", v.Regs.R8, v.DebugRegs.DB[0], len(v.XSAVE))
 	}
 	if !slices.Contains(v.MSRs, kvm.MSREntry{Index: 0xc0000082, Data: 0x12345678}) || !slices.ContainsFunc(v.MSRs, func(e kvm.MSREntry) bool {

@@ -14,9 +14,9 @@ import (
 	"github.com/voidbox-run/voidbox/virtio"
 )
 
-// kickSignal interrupts KVM_RUN. It is the signal by which Go's scheduler preempts threads, so it is sure to have a handler, and one
-// that ignores signals it did not ask for. A real-time signal would do too, but can be refused: each one that is pending takes a
-// place in a queue that all processes of the user share (RLIMIT_SIGPENDING).
+// kickSignal interrupts KVM_RUN. It is the signal by which Go's scheduler preempts threads, so it is sure to have a handler, and
+// one that ignores signals it did not ask for. A real-time signal would do too, but can be refused: each one that is pending
+// takes a place in a queue that all processes of the user share (RLIMIT_SIGPENDING).
 const kickSignal = unix.SIGURG
 
 // thread is one vCPU and the thread that runs it.

@@ -310,7 +310,8 @@ func TestEndsAndFailures(t *testing.T) {
 			if (f != nil) != (c.end == Failed) {
 				t.Fatalf("failure is %v", f)
 			}
-			if f != nil && (f.Reason != c.reason || f.VCPU != 1 || !strings.Contains(f.Error(), c.detail) || !strings.Contains(f.Error(), "vCPU 1")) {
+			if f != nil && (f.Reason != c.reason || f.VCPU != 1 || !strings.Contains(f.Error(), c.detail) ||
+				!strings.Contains(f.Error(), "vCPU 1")) {
 				t.Errorf("failure of vCPU %d is %q: %q, want %q: %q", f.VCPU, f.Reason, f.Error(), c.reason, c.detail)
 			}
 			if c.step.errno != 0 && !errors.Is(f, c.step.errno) {
