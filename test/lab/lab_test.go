@@ -161,7 +161,7 @@ func TestCancelKillsTheLab(t *testing.T) {
 
 // A machine whose only processor does nothing but loop sends no sign of life. Its kernel is made to say so.
 func TestHungGuestShowsItsConsole(t *testing.T) {
-	l := boot(t, lab.Config{Silence: 8 * time.Second})
+	l := boot(t, lab.Config{Silence: 8 * time.Second, CPUs: 1})
 	// The test binary is the lab's /init, too.
 	_, err := l.Run(t.Context(), lab.Command{Args: []string{"/init", "-test.run=^TestOccupyTheProcessor$"}, Env: []string{occupyEnv + "=1"}})
 	var hang *lab.HangError

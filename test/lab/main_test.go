@@ -38,6 +38,7 @@ func matches(pattern, name string) bool {
 }
 
 func TestPlacesInTheLab(t *testing.T) {
+	t.Setenv(CPUsEnv, "")
 	c := Config{Files: []File{{Host: "dir/tool"}, {Host: "x", Guest: "/opt/x"}}}
 	if err := c.setDefaults(); err != nil {
 		t.Fatal(err)
