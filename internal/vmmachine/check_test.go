@@ -2,6 +2,7 @@ package vmmachine
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -55,6 +56,15 @@ func TestGoodMachinePasses(t *testing.T) {
 	}
 }
 
+// foreignELF is the header of an ELF file for a machine that this is not.
+func foreignELF() []byte {
+	var b bytes.Buffer
+	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_S390), Version: 1, Ehsize: 64}
+	copy(header.Ident[:], "\x7fELF\x02\x01\x01")
+	_ = binary.Write(&b, binary.LittleEndian, header)
+	return append(b.Bytes(), make([]byte, 4096)...)
+}
+
 var nic = vmm.Link{Kind: vmm.LinkNet, ID: "eth0", SocketPath: "/run/x/net", MAC: []byte{2, 0, 0, 0, 0, 1}, MTU: 1500}
 
 func TestCheckNamesWhatIsWrong(t *testing.T) {
@@ -81,6 +91,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"kernel is half an ELF", func(m *vmm.Machine) {
 			m.KernelPath = file(t, "k", append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 600)...))
 		}, errdef.ErrInvalid, "broken ELF"},
+		{"kernel for another architecture", func(m *vmm.Machine) { m.KernelPath = file(t, "k", foreignELF()) }, errdef.ErrInvalid, "an ELF file for EM_S390"},
 		{"initrd missing", func(m *vmm.Machine) { m.Initrd[0].Path = "/nonexistent.img" }, errdef.ErrNotFound, "initrd segment 0"},
 		{"disk missing", func(m *vmm.Machine) { m.Disks[0].Path = "/nonexistent.raw" }, errdef.ErrNotFound, "disk root"},
 		{"disk empty", func(m *vmm.Machine) { m.Disks[0].Path = file(t, "d", nil) }, errdef.ErrInvalid, "is empty"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
@@ -60,21 +61,33 @@ func imageSize(f *os.File) (uint64, error) {
 	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
 		return elfSize(f)
 	case string(head[magicAt:headerEnd]) == magic:
+		if runtime.GOARCH != "amd64" {
+			return 0, fmt.Errorf("a bzImage is for x86_64, and this machine is %s", runtime.GOARCH)
+		}
 		setup := uint64(head[setupSectsAt])
 		if setup == 0 {
 			setup = 4 // by the header's definition
 		}
 		return (setup+1)*512 + uint64(binary.LittleEndian.Uint32(head[sysSizeAt:]))*16, nil
 	case string(head[arm64MagicAt:arm64MagicAt+4]) == arm64Magic:
+		if runtime.GOARCH != "arm64" {
+			return 0, fmt.Errorf("an arm64 Image, and this machine is %s", runtime.GOARCH)
+		}
 		return headerEnd, nil
 	}
 	return 0, errors.New("neither an ELF vmlinux nor a bzImage")
 }
 
+// machines are the names of architectures in ELF files.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
 func elfSize(f *os.File) (uint64, error) {
 	image, err := elf.NewFile(f)
 	if err != nil {
 		return 0, fmt.Errorf("a broken ELF file, perhaps truncated: %w", err)
+	}
+	if want, known := machines[runtime.GOARCH]; known && image.Machine != want {
+		return 0, fmt.Errorf("an ELF file for %v, and this machine is %v", image.Machine, want)
 	}
 	var need uint64
 	for _, p := range image.Progs {

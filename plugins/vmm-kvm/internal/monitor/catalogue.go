@@ -9,9 +9,12 @@ import (
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
+	"github.com/voidbox-run/voidbox/virtio/balloon"
 	"github.com/voidbox-run/voidbox/virtio/block"
+	"github.com/voidbox-run/voidbox/virtio/console"
 	virtiofs "github.com/voidbox-run/voidbox/virtio/fs"
 	virtionet "github.com/voidbox-run/voidbox/virtio/net"
+	"github.com/voidbox-run/voidbox/virtio/rng"
 	"github.com/voidbox-run/voidbox/virtio/vsock"
 )
 
@@ -21,7 +24,11 @@ type maker func(ctx context.Context) (*fitting, error)
 // catalogue lists the devices of a machine in the order of their slots, which is the one in which the guest finds them: disks come
 // in the machine's order.
 func (m *Monitor) catalogue(v *vm, spec vmm.Machine) []maker {
-	var all []maker
+	all := []maker{
+		func(context.Context) (*fitting, error) { return m.newConsole(v) },
+		func(context.Context) (*fitting, error) { return &fitting{name: "rng", device: rng.New()}, nil },
+		func(context.Context) (*fitting, error) { return newBalloon(v) },
+	}
 	if spec.Vsock != nil {
 		all = append(all, func(context.Context) (*fitting, error) { return newVsock(spec.Vsock) })
 	}
@@ -46,6 +53,23 @@ func addDevices(ctx context.Context, v *vm, makers []maker) error {
 		}
 	}
 	return nil
+}
+
+// newConsole is the guest's hvc0, for its programs: quicker than the serial port, which the kernel speaks to from its first moment.
+func (m *Monitor) newConsole(v *vm) (*fitting, error) {
+	dev, err := console.New(console.Config{Output: m.output(v)})
+	return &fitting{name: "console", device: dev}, err
+}
+
+func newBalloon(v *vm) (*fitting, error) {
+	dev, err := balloon.New(balloon.Config{Memory: v.ram})
+	if err != nil {
+		return nil, err
+	}
+	return &fitting{name: "balloon", device: dev, metrics: func() map[string]uint64 {
+		actual, target := dev.Size()
+		return map[string]uint64{"actual_bytes": actual, "target_bytes": target, "discarded_bytes": dev.Discarded()}
+	}}, nil
 }
 
 func newVsock(spec *vmm.Vsock) (*fitting, error) {

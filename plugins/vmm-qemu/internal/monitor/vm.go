@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/voidbox-run/voidbox/internal/guestconsole"
@@ -105,7 +106,8 @@ func (v *vm) greet(ctx context.Context, conn net.Conn, onQMP func(*vm, qmp.Event
 // explain puts QEMU's own words in the place of an error that says only that QEMU went away.
 func (v *vm) explain(err error) error {
 	said := strings.TrimPrefix(v.proc.stderr.String(), "qemu-system-x86_64: ")
-	if said == "" || !errors.Is(err, qmp.ErrClosed) {
+	// A socket that QEMU has left with a command in it is not closed but reset.
+	if said == "" || !errors.Is(err, qmp.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
 	return errdef.New(errdef.ErrInvalid, "QEMU refused the machine: %s", said).WithReason(ReasonRefused)

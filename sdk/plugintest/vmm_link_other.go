@@ -1,0 +1,6 @@
+//go:build !linux
+
+package plugintest
+
+// vmmLinkCases are empty: links are for Linux.
+var vmmLinkCases []vmmCase
