@@ -46,6 +46,7 @@ func (m *Monitor) assemble(ctx context.Context, spec vmm.Machine, hw *hardware) 
 		return nil, err
 	}
 	v.usage = procusage.Open(os.Getpid())
+	reserveProcessors(spec.CPUs)
 	if err := m.confine(spec); err != nil {
 		return nil, err
 	}
