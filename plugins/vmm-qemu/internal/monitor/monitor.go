@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/internal/hostmem"
+	"github.com/voidbox-run/voidbox/internal/tsc"
 	"github.com/voidbox-run/voidbox/internal/vmlifecycle"
 	"github.com/voidbox-run/voidbox/internal/vmmachine"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/jail"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qmp"
-	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/tsc"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
