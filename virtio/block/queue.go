@@ -4,6 +4,7 @@ package block
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/voidbox-run/voidbox/virtio"
@@ -13,11 +14,20 @@ const (
 	// depth bounds the requests of one queue that workers hold; the others wait in the guest's ring.
 	depth = 64
 
-	// The driver is shown what has been done after so many requests or bytes at the latest, so that it goes on while the
-	// device does.
+	// publishRequests is after how many requests the driver is shown what has been done, at the latest.
 	publishRequests = 64
-	publishBytes    = 512 << 10
 )
+
+// publishBytes is the same in bytes.
+var publishBytes = publishAfter(runtime.NumCPU())
+
+// publishAfter lets a driver go on while the device does. With one CPU it could not, and its interrupts are better saved up.
+func publishAfter(cpus int) int {
+	if cpus == 1 {
+		return 4 << 20
+	}
+	return 512 << 10
+}
 
 // queue serves one virtqueue. Its goroutine pops, and carries out what does not wait; workers carry out the rest and push
 // that themselves.
