@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/internal/tsc"
 	"github.com/voidbox-run/voidbox/test/lab/internal/wire"
 )
 
@@ -31,6 +32,7 @@ func Boot(ctx context.Context, cfg Config) (*Lab, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
+	clock := tsc.Start()
 	qemu, err := findQEMU()
 	if err != nil {
 		return nil, err
@@ -53,7 +55,7 @@ func Boot(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := startMachine(cfg, qemu, kernel, initrd)
+	m, err := startMachine(qemu, arguments(cfg, kernel, clock.KHz()), initrd, cfg.Console)
 	if err != nil {
 		unlock()
 		return nil, err

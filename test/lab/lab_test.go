@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,6 +148,40 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%v, want a CrashError with the kernel's last words", err)
 		}
 	})
+}
+
+// An emulated machine on a busy host cannot measure its clock; it has to be told how fast that is.
+func TestClockRunsAsTheHosts(t *testing.T) {
+	l := boot(t, lab.Config{})
+	first := readClock(t, l)
+	last := first
+	for last.before.Sub(first.after) < 2*time.Second {
+		last = readClock(t, l)
+	}
+	const tolerance = 20 * time.Millisecond // /proc/uptime counts hundredths
+	passed := last.uptime - first.uptime
+	if least, most := last.before.Sub(first.after), last.after.Sub(first.before); passed < least-tolerance || passed > most+tolerance {
+		t.Errorf("in the lab %v went by, on the host between %v and %v", passed, least, most)
+	}
+}
+
+// clock is the lab's time, and the host's before and after it was read.
+type clock struct {
+	before, after time.Time
+	uptime        time.Duration
+}
+
+func readClock(t *testing.T, l *lab.Lab) clock {
+	t.Helper()
+	c := clock{before: time.Now()}
+	stdout, stderr, _ := run(t, l, "cat /proc/uptime")
+	c.after = time.Now()
+	seconds, err := strconv.ParseFloat(strings.Fields(stdout + " ?")[0], 64)
+	if err != nil {
+		t.Fatalf("uptime %q: %v %s", stdout, err, stderr)
+	}
+	c.uptime = time.Duration(seconds * float64(time.Second))
+	return c
 }
 
 func TestCancelKillsTheLab(t *testing.T) {

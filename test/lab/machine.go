@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/voidbox-run/voidbox/core/image"
-	"github.com/voidbox-run/voidbox/test/lab/internal/guest"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,17 +29,10 @@ type machine struct {
 	err                       error         // how it ended; set before done is closed
 }
 
-// Descriptors as QEMU has them, in the order of ExtraFiles.
-const (
-	controlFD = 3 + iota
-	consoleFD
-	monitorFD
-	initrdFD
-)
-
-func startMachine(cfg Config, qemu string, kernel image.Kernel, initrd *os.File) (*machine, error) {
+// startMachine runs qemu with the given command line, in which initrd and the sockets have their numbers.
+func startMachine(qemu string, args []string, initrd *os.File, console io.Writer) (*machine, error) {
 	m := &machine{said: &tail{}, complaints: &tail{}, began: time.Now(), done: make(chan struct{})}
-	m.cmd = exec.Command(qemu, arguments(cfg, kernel)...)
+	m.cmd = exec.Command(qemu, args...)
 	m.cmd.Stderr = m.complaints
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	for _, ours := range []**os.File{&m.control, &m.console, &m.monitor} {
@@ -55,7 +46,7 @@ func startMachine(cfg Config, qemu string, kernel image.Kernel, initrd *os.File)
 	}
 	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, initrd)
 	started := make(chan error)
-	go m.run(started, io.MultiWriter(m.said, cfg.Console))
+	go m.run(started, io.MultiWriter(m.said, console))
 	if err := <-started; err != nil {
 		m.closeSockets()
 		return nil, fmt.Errorf("start QEMU: %w", err)
@@ -128,44 +119,6 @@ func socketpair(ours **os.File) (theirs *os.File, err error) {
 	*ours = os.NewFile(uintptr(fds[0]), "lab")
 	return os.NewFile(uintptr(fds[1]), "qemu"), nil
 }
-
-// arguments is QEMU's command line: an AMD machine with nested virtualization, all of it emulated.
-func arguments(cfg Config, kernel image.Kernel) []string {
-	args := []string{
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-M", "q35,accel=tcg,usb=off,vmport=off,smbus=off", "-cpu", "max,+svm,+npt",
-		"-smp", fmt.Sprint(cfg.CPUs), "-m", fmt.Sprint(cfg.MemoryMiB),
-		"-kernel", kernel.Path, "-initrd", fmt.Sprintf("/proc/self/fd/%d", initrdFD), "-append", commandLine,
-		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", consoleFD), "-serial", "chardev:console",
-		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=readline",
-		"-chardev", fmt.Sprintf("socket,id=control,fd=%d", controlFD),
-		"-device", "virtio-serial-pci,max_ports=2", "-device", "virtserialport,chardev=control,nr=1",
-	}
-	if cfg.Disk != "" {
-		args = append(args, "-drive", drive(Drive{Path: cfg.Disk}))
-	}
-	for _, d := range cfg.Drives {
-		args = append(args, "-drive", drive(d))
-	}
-	return args
-}
-
-func drive(d Drive) string {
-	snapshot := "on"
-	if d.Writable {
-		snapshot = "off"
-	}
-	return "if=virtio,format=raw,snapshot=" + snapshot + ",file=" + strings.ReplaceAll(d.Path, ",", ",,")
-}
-
-// commandLine is the kernel's. What it does not know goes into the environment of PID 1. The kernel talks as it boots, which
-// costs nothing that can be measured: until PID 1 is up it is the only sign of life. On a busy host an emulated timer can miss
-// the moment in which the kernel tests it; without no_timer_check a boot then hangs now and then.
-//
-// kvm.tsc_tolerance_ppm: the kernel first guesses the frequency of the TSC, and KVM that is built in keeps the guess. Here the guess is
-// 700 ppm off what is measured later, more than KVM's usual 250; the TSC of every vCPU would then need scaling, which this CPU cannot
-// do, and KVM would give the guest's TSC a factor of 0: timers with a TSC deadline would come late by the lab's own age.
-const commandLine = "console=ttyS0 panic=-1 unknown_nmi_panic=1 no_timer_check random.trust_cpu=on kvm.tsc_tolerance_ppm=50000 " + guest.Env + "=1"
 
 // tail keeps the last bytes that are written to it.
 type tail struct {
