@@ -36,6 +36,7 @@ func DialUDP(to netip.AddrPort) (fd int, err error) {
 		return -1, err
 	}
 	largeBuffers(fd)
+	wantErrors(fd, to.Addr().Is6())
 	return fd, connect(fd, sockaddr(to))
 }
 
@@ -49,6 +50,7 @@ func DialPing(to netip.Addr) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
+	wantErrors(fd, to.Is6())
 	return fd, connect(fd, sockaddr(netip.AddrPortFrom(to, 0)))
 }
 
@@ -183,3 +185,16 @@ func largeBuffers(fd int) {
 
 // setOption is for options without which things work too.
 func setOption(fd, level, name, value int) { _ = unix.SetsockoptInt(fd, level, name, value) }
+
+// PathMTU returns the greatest packet that gets to a connected socket's peer whole, as far as the host knows.
+func PathMTU(fd int, v6 bool) uint32 {
+	level, option := unix.IPPROTO_IP, unix.IP_MTU
+	if v6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU
+	}
+	mtu, err := unix.GetsockoptInt(fd, level, option)
+	if err != nil || mtu < 0 {
+		return 0
+	}
+	return uint32(mtu)
+}

@@ -27,6 +27,7 @@ type Loop struct {
 	epoll *os.File
 	fd    int
 	ends  sync.WaitGroup
+	again []Watcher // of the goroutine that polls
 
 	mu       sync.Mutex
 	watchers []watched // by descriptor
@@ -107,6 +108,12 @@ func (l *Loop) Post(t Task) {
 	}
 }
 
+// Again has w.Ready(Readable) called by the goroutine that waits for descriptors, after what else there is: for a watcher that has left
+// something for the sake of others. Watchers that share memory rely on being called by one goroutine.
+func (l *Loop) Again(w Watcher) {
+	l.again = append(l.again, w)
+}
+
 func (l *Loop) poke() {
 	select {
 	case l.wake <- struct{}{}:
@@ -144,17 +151,30 @@ func (l *Loop) poll() {
 	n := 0
 	take := func(fd uintptr) bool {
 		n, err = unix.EpollWait(int(fd), events[:], 0)
-		return n != 0 || err != nil && err != unix.EINTR
+		if err == unix.EINTR {
+			n, err = 0, nil
+		}
+		return n > 0 || err != nil || len(l.again) > 0
 	}
 	for {
 		if waitErr := raw.Read(take); waitErr != nil || err != nil {
 			return // closed
 		}
-		for i := range n {
-			if w := l.watcher(&events[i]); w != nil {
-				w.Ready(events[i].Events)
-			}
+		l.tell(events[:n])
+	}
+}
+
+// tell calls the watchers of events, and those that asked to be called again.
+func (l *Loop) tell(events []unix.EpollEvent) {
+	for i := range events {
+		if w := l.watcher(&events[i]); w != nil {
+			w.Ready(events[i].Events)
 		}
+	}
+	again := l.again
+	l.again = nil
+	for _, w := range again {
+		w.Ready(Readable)
 	}
 }
 

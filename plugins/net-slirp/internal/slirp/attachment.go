@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -13,11 +15,16 @@ import (
 
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/arp"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/capture"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/dhcp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/flowlog"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/ndp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/nic"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/tcp"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/udp"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
@@ -31,12 +38,15 @@ type attachment struct {
 	stack     *stack.Stack
 	card      *nic.Endpoint
 	tcp       *tcp.Forwarder
+	udp       *udp.Forwarder
+	icmp      *icmp.Forwarder
 	published []netip.AddrPort
 
-	cancel context.CancelFunc
-	ends   sync.WaitGroup
-	once   sync.Once
-	done   chan struct{}
+	capturing sync.Mutex
+	ctx       context.Context // of all that the attachment does
+	cancel    context.CancelFunc
+	ends      sync.WaitGroup
+	once      sync.Once
 }
 
 // attach puts a network together, with its link to be fetched at path.
@@ -49,12 +59,13 @@ func attach(spec network.Attachment, path string) (*attachment, error) {
 		return nil, err
 	}
 	evaluator, err := policy.New(policy.Config{
-		Services: spec.Services, Gateway: addresses(spec.Gateway), DNS: spec.DNS, Host: host,
+		Services: spec.Services, Gateway: addresses(spec.Gateway), DNS: spec.DNS, Networks: networks(spec.Guest), Host: host,
 	}, spec.Policy)
 	if err != nil {
 		return nil, err
 	}
-	a := &attachment{spec: spec, policy: evaluator, done: make(chan struct{})}
+	a := &attachment{spec: spec, policy: evaluator}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if err := a.build(path); err != nil {
 		a.close()
 		return nil, err
@@ -66,19 +77,11 @@ func (a *attachment) build(path string) (err error) {
 	if a.loop, err = loop.New(); err != nil {
 		return err
 	}
-	a.card = nic.New(nic.Config{
-		Guest: nic.MAC(a.spec.GuestMAC), Gateway: nic.MAC(a.spec.GatewayMAC), MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest),
-		ARP:     &arp.Responder{Guest: nic.MAC(a.spec.GuestMAC), Gateway: nic.MAC(a.spec.GatewayMAC), Networks: a.spec.Guest},
-		Martian: a.martian,
-		SYN:     func(from, to netip.AddrPort) { a.tcp.Reuse(from, to) },
-	})
+	a.card = nic.New(a.cardConfig())
 	if a.stack, err = newStack(a.card, a.spec); err != nil {
 		return err
 	}
-	a.tcp = tcp.New(tcp.Config{
-		Stack: a.stack, NIC: nicID, Loop: a.loop, Policy: a.policy, Log: &a.log,
-		Gateway: addresses(a.spec.Gateway), Guest: addresses(a.spec.Guest),
-	})
+	a.forward()
 	for _, p := range a.spec.Published {
 		at, err := a.publish(p)
 		if err != nil {
@@ -90,28 +93,62 @@ func (a *attachment) build(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
 	a.ends.Go(func() {
 		defer l.Close()
-		a.serve(ctx, l)
+		a.serve(l)
 	})
 	return nil
+}
+
+// cardConfig describes the card and those who answer for it.
+func (a *attachment) cardConfig() nic.Config {
+	guest, gateway := nic.MAC(a.spec.GuestMAC), nic.MAC(a.spec.GatewayMAC)
+	cfg := nic.Config{
+		Guest: guest, Gateway: gateway, MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest), Martian: a.martian,
+		ARP: &arp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest},
+		NDP: &ndp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest, DNS: a.spec.DNS, MTU: a.spec.MTU},
+		SYN: func(from, to netip.AddrPort) { a.tcp.Reuse(from, to) },
+	}
+	for _, p := range a.spec.Guest {
+		router := slices.IndexFunc(a.spec.Gateway, func(g netip.Prefix) bool { return g.Addr().Is4() })
+		if p.Addr().Is4() && router >= 0 {
+			cfg.DHCP = &dhcp.Server{
+				Guest: guest, Gateway: gateway, Address: p, Router: a.spec.Gateway[router].Addr(), DNS: a.spec.DNS, MTU: a.spec.MTU,
+			}
+			break
+		}
+	}
+	return cfg
+}
+
+// forward puts the forwarders on the stack.
+func (a *attachment) forward() {
+	gateway, guest := addresses(a.spec.Gateway), addresses(a.spec.Guest)
+	sender := icmp.Sender{Stack: a.stack, NIC: nicID, Gateway: gateway}
+	a.tcp = tcp.New(tcp.Config{
+		Stack: a.stack, NIC: nicID, Loop: a.loop, Policy: a.policy, Log: &a.log, ICMP: &sender, Gateway: gateway, Guest: guest,
+	})
+	a.udp = udp.New(udp.Config{
+		Stack: a.stack, NIC: nicID, MTU: a.spec.MTU, Loop: a.loop, Policy: a.policy, Log: &a.log, ICMP: &sender, Gateway: gateway, Guest: guest,
+	})
+	a.icmp = icmp.New(icmp.Config{
+		Sender: sender, Loop: a.loop, Policy: a.policy, Log: &a.log, Own: slices.Concat(gateway, a.spec.DNS),
+	})
 }
 
 // close ends everything and waits for it.
 func (a *attachment) close() {
 	a.once.Do(func() {
-		close(a.done)
-		if a.cancel != nil {
-			a.cancel()
-		}
+		a.cancel()
 		if a.tcp != nil {
 			a.tcp.Close()
+			a.udp.Close()
+			a.icmp.Close()
 		}
 		a.ends.Wait()
 		if a.stack != nil {
 			a.stack.Destroy()
+			a.tcp.Wait()
 		}
 		if a.loop != nil {
 			a.loop.Close()
@@ -128,7 +165,9 @@ func (a *attachment) martian(protocol uint8, from, to netip.AddrPort) {
 	a.log.Denied(policy.Flow{Protocol: proto, Source: from, Destination: to}, policy.Verdict{Rule: policy.RuleMartian})
 }
 
-func (a *attachment) reevaluate() int { return a.tcp.Reevaluate() }
+func (a *attachment) reevaluate() int {
+	return a.tcp.Reevaluate() + a.udp.Reevaluate() + a.icmp.Reevaluate()
+}
 
 // publish makes a port of the guest one of the host.
 func (a *attachment) publish(p network.PublishedPort) (netip.AddrPort, error) {
@@ -137,41 +176,60 @@ func (a *attachment) publish(p network.PublishedPort) (netip.AddrPort, error) {
 		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	at := netip.AddrPortFrom(host, p.HostPort)
-	if p.Protocol == network.TCP {
+	switch p.Protocol {
+	case network.TCP:
 		return a.tcp.Publish(at, p.GuestPort)
+	case network.UDP:
+		return a.udp.Publish(at, p.GuestPort)
 	}
 	return netip.AddrPort{}, errdef.New(errdef.ErrInvalid, "%s has no ports to publish", p.Protocol)
 }
 
 func (a *attachment) unpublish(proto network.Protocol, port uint16) error {
-	if proto == network.TCP {
+	switch proto {
+	case network.TCP:
 		return a.tcp.Unpublish(port)
+	case network.UDP:
+		return a.udp.Unpublish(port)
 	}
-	return errdef.New(errdef.ErrNotFound, "%s port %d is not published", proto, port)
+	return errdef.New(errdef.ErrInvalid, "%s has no ports to publish", proto)
 }
 
 func (a *attachment) explain(f network.Flow) (network.Verdict, error) {
-	addr, err := netip.ParseAddr(f.Host)
-	if err != nil {
-		return network.Verdict{}, errdef.New(errdef.ErrUnsupported, "explain %q: names are not resolved yet", f.Host)
-	}
-	v := a.policy.Decide(policy.Flow{Protocol: f.Protocol, Destination: netip.AddrPortFrom(addr, f.Port)})
-	out := network.Verdict{Rule: v.Rule, Reason: v.Reason}
-	if v.Allow {
-		out.Action = network.Allow
-	}
-	return out, nil
+	return a.policy.Explain(f)
 }
 
 func (a *attachment) stats() map[string]uint64 {
 	s := make(map[string]uint64)
 	a.card.Stats(s)
 	a.tcp.Stats(s)
+	a.udp.Stats(s)
+	a.icmp.Stats(s)
 	return s
 }
 
-func (a *attachment) capture(context.Context, network.Capture, io.Writer) error {
-	return errdef.New(errdef.ErrUnsupported, "packet capture")
+// capture writes frames to w until ctx ends or the limit is reached. There is one capture at a time.
+func (a *attachment) capture(ctx context.Context, c network.Capture, w io.Writer) error {
+	if !a.capturing.TryLock() {
+		return errdef.New(errdef.ErrState, "a capture is under way")
+	}
+	defer a.capturing.Unlock()
+	limit := c.MaxBytes
+	if limit == 0 {
+		limit = network.DefaultCaptureBytes
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	taken := capture.New(c.SnapLength, limit)
+	a.card.SetTap(taken)
+	defer a.card.SetTap(nil)
+	stop := context.AfterFunc(a.ctx, cancel)
+	defer stop()
+	err := taken.Run(ctx, w)
+	if missed := taken.Missed(); missed > 0 {
+		slog.Warn("the capture lacks frames, since its reader was slow", "frames", missed)
+	}
+	return err
 }
 
 // hostAddresses returns the addresses of the host's interfaces.
@@ -195,6 +253,15 @@ func addresses(prefixes []netip.Prefix) []netip.Addr {
 		addrs = append(addrs, p.Addr())
 	}
 	return addrs
+}
+
+// networks are the prefixes of addresses.
+func networks(prefixes []netip.Prefix) []netip.Prefix {
+	var masked []netip.Prefix
+	for _, p := range prefixes {
+		masked = append(masked, p.Masked())
+	}
+	return masked
 }
 
 func toStack(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }

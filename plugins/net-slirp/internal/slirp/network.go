@@ -134,7 +134,7 @@ func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-att.done:
+		case <-att.ctx.Done():
 			return nil
 		case e = <-w.C():
 		case <-tick.C:
@@ -179,8 +179,9 @@ func (n *Network) Drain(context.Context) error {
 	return nil
 }
 
-// serve gives the link to devices that ask for it, one after another, until ctx ends.
-func (a *attachment) serve(ctx context.Context, l *link.Listener) {
+// serve gives the link to devices that ask for it, one after another, until the attachment ends.
+func (a *attachment) serve(l *link.Listener) {
+	ctx := a.ctx
 	for {
 		up, err := l.Accept(ctx)
 		switch {

@@ -229,8 +229,8 @@ func (fl *flow) reevaluate() bool {
 	if fl.inbound || fl.state == ended {
 		return false
 	}
-	v := fl.f.cfg.Policy.Decide(fl.asked)
-	if v.Allow || v.NeedsName {
+	v := fl.f.cfg.Policy.Recheck(fl.asked, fl.verdict)
+	if v.Allow || v.NeedsName && fl.state <= naming {
 		return false
 	}
 	fl.f.cfg.Log.Denied(fl.asked, v)

@@ -14,6 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/flowlog"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
 	"github.com/voidbox-run/voidbox/sdk/network"
@@ -37,6 +38,7 @@ type Config struct {
 	Loop   *loop.Loop
 	Policy *policy.Evaluator
 	Log    *flowlog.Log
+	ICMP   *icmp.Sender
 	// Local are addresses that this process serves itself, in a goroutine for each connection.
 	Local map[netip.AddrPort]func(net.Conn)
 	// Gateway are the addresses from which the guest is called, of its families.
@@ -49,7 +51,7 @@ type Config struct {
 type Forwarder struct {
 	cfg   Config
 	count counters
-	ends  sync.WaitGroup // goroutines of handshakes and local sessions
+	ends  sync.WaitGroup // goroutines of handshakes and sessions
 
 	mu        sync.Mutex
 	closed    bool
@@ -190,7 +192,7 @@ func (f *Forwarder) flows() []*flow {
 	return flows
 }
 
-// Close ends everything and waits for it.
+// Close ends everything. Handshakes under way end with the stack.
 func (f *Forwarder) Close() {
 	f.mu.Lock()
 	f.closed = true
@@ -208,8 +210,10 @@ func (f *Forwarder) Close() {
 	for _, fl := range f.flows() {
 		fl.abort()
 	}
-	f.ends.Wait()
 }
+
+// Wait waits for goroutines that are left, once the stack is gone.
+func (f *Forwarder) Wait() { f.ends.Wait() }
 
 // goes runs do in a goroutine that Close waits for, unless it has begun.
 func (f *Forwarder) goes(do func()) bool {

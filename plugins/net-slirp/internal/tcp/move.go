@@ -6,6 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 )
 
 // A flow moves so many bytes each way before others have their turn.
@@ -25,16 +28,18 @@ func (fl *flow) move() {
 // up moves what the guest sent to the host. False means that the connection has failed.
 func (fl *flow) up() bool {
 	for !fl.upEnded && fl.ready&(guestIn|hostOut) == guestIn|hostOut {
-		budget := fl.allowed()
-		if budget < 1 {
-			return true
+		budget, ok := fl.take(turn)
+		if budget == 0 {
+			return ok
 		}
 		w := &fl.writer
 		w.budget, w.blocked, w.err = budget, false, nil
 		res, err := fl.ep.Read(w, tcpip.ReadOptions{})
+		fl.f.cfg.Policy.Settle(budget, res.Count)
 		fl.sent += uint64(res.Count)
 		fl.f.count.sent.Add(uint64(res.Count))
 		if w.err != nil {
+			fl.suspect(w.err)
 			return false
 		}
 		if w.blocked {
@@ -66,19 +71,31 @@ type hostWriter struct {
 	budget  int
 	blocked bool // the host takes no more now
 	err     error
+
+	guard   *sniff.Guard // sees all bytes before they go, if there is one
+	guarded int          // bytes that it has seen and the host has not taken yet
 }
 
-var errPause = errors.New("later")
+var (
+	errPause = errors.New("later")
+	errGuard = errors.New("the stream names another server")
+)
 
 // Write implements io.Writer. A short write pauses the read that it is part of.
 func (w *hostWriter) Write(b []byte) (int, error) {
 	if w.budget == 0 {
 		return 0, errPause
 	}
-	n, err := unix.Write(w.fd, b[:min(len(b), w.budget)])
+	most := b[:min(len(b), w.budget)]
+	if !w.pass(most) {
+		w.err = errGuard
+		return 0, errPause
+	}
+	n, err := unix.Write(w.fd, most)
 	switch {
 	case err == nil:
 		w.budget -= n
+		w.guarded = max(0, w.guarded-n)
 	case errors.Is(err, unix.EAGAIN):
 		n, w.blocked = 0, true
 	case errors.Is(err, unix.EINTR):
@@ -92,17 +109,36 @@ func (w *hostWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// pass shows the guard what it has not seen yet, and tells whether it may go.
+func (w *hostWriter) pass(b []byte) bool {
+	if w.guard == nil || w.guarded >= len(b) {
+		return true
+	}
+	unseen := b[w.guarded:]
+	w.guarded = len(b)
+	return w.guard.Check(unseen) == nil
+}
+
+// suspect tells of a flow that its guard ended.
+func (fl *flow) suspect(err error) {
+	if errors.Is(err, errGuard) {
+		fl.f.count.denied.Add(1)
+		fl.f.cfg.Log.Denied(fl.asked, policy.Verdict{Rule: policy.RuleName, Name: fl.verdict.Name, Reason: err.Error()})
+	}
+}
+
 // down moves what the host sent to the guest. False means that the connection has failed.
 func (fl *flow) down() bool {
 	moved := 0
 	for !fl.downEnded && fl.ready&(hostIn|guestOut) == hostIn|guestOut {
-		budget := fl.allowed()
-		if budget < 1 {
-			return true
+		budget, ok := fl.take(turn - moved)
+		if budget == 0 {
+			return ok
 		}
 		r := &fl.reader
-		r.limit, r.available, r.err = min(budget, turn-moved), 0, nil
+		r.limit, r.available, r.err = budget, 0, nil
 		n, err := fl.ep.Write(r, tcpip.WriteOptions{})
+		fl.f.cfg.Policy.Settle(budget, int(n))
 		fl.received += uint64(n)
 		fl.f.count.received.Add(uint64(n))
 		moved += int(n)
@@ -180,11 +216,17 @@ func (r *hostReader) Read(b []byte) (int, error) {
 	}
 }
 
-// allowed asks the policy how much may move now; if nothing, the flow is run again when something may.
-func (fl *flow) allowed() int {
-	n, wait := fl.f.cfg.Policy.Take(turn)
-	if n < 1 {
+// take asks the policy for up to n bytes to move now. If there are none, the flow is run again when there may be some; if there never
+// will be, ok is false.
+func (fl *flow) take(n int) (granted int, ok bool) {
+	granted, wait := fl.f.cfg.Policy.Take(n)
+	switch {
+	case granted == policy.Exhausted:
+		fl.f.count.denied.Add(1)
+		fl.f.cfg.Log.Denied(fl.asked, policy.Verdict{Rule: policy.RuleTotal, Name: fl.verdict.Name})
+		return 0, false
+	case granted == 0:
 		fl.after(wait, fl.post)
 	}
-	return n
+	return granted, true
 }

@@ -6,8 +6,11 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 )
 
@@ -65,8 +68,25 @@ func (fl *flow) dialed(err error) {
 	default:
 		fl.f.count.unreachable.Add(1)
 	}
-	// No answer is no answer, unless the guest has been given one already.
-	fl.finish(fl.ep != nil || !errors.Is(err, unix.ETIMEDOUT))
+	fl.fail(err)
+}
+
+// fail ends a flow whose socket could not be connected, so that the guest learns what its own kernel would have learnt: a refusal is a
+// reset, no way there an ICMP message, and no answer is no answer. A guest that has been answered already gets a reset.
+func (fl *flow) fail(err error) {
+	silent := false
+	if fl.ep == nil {
+		switch {
+		case errors.Is(err, unix.ETIMEDOUT):
+			silent = true
+		case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
+			silent = true
+			fl.f.cfg.ICMP.Error(icmp.NoHost, icmp.Quote{
+				Protocol: tcp.ProtocolNumber, Source: fl.asked.Source, Destination: fl.asked.Destination, Length: header.TCPMinimumSize,
+			})
+		}
+	}
+	fl.finish(!silent)
 }
 
 // shake completes the guest's handshake in a goroutine, which the guest can keep waiting.
@@ -136,6 +156,7 @@ func (fl *flow) lookForName() {
 		fl.deny()
 		return
 	}
+	fl.writer.guard = fl.verdict.Guard
 	fl.dialLocked()
 }
 
