@@ -65,6 +65,6 @@ func TestOccupyTheProcessor(t *testing.T) {
 	if err := unix.SchedSetAttr(0, &realtime, 0); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for n := 0; n >= 0; n++ { // for years
 	}
 }

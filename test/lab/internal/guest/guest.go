@@ -38,15 +38,14 @@ func Inside() bool { return os.Getenv(Env) == "1" }
 // IsInit says whether this process is the lab's PID 1.
 func IsInit() bool { return os.Getpid() == 1 && Inside() }
 
-// Main is PID 1. It does not return: should it fail, it says why and has the machine power off.
+// Main is PID 1. It does not return: when it cannot go on, it says why and has the machine power off.
 func Main() {
 	debug.SetGCPercent(400) // little lives long, and the processor is emulated
-	if err := serve(); err != nil {
-		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
-	}
+	fmt.Fprintf(os.Stderr, "lab: %v\n", serve())
 	powerOff()
 }
 
+// serve returns why it cannot go on.
 func serve() error {
 	text, err := os.ReadFile(BootFile)
 	if err != nil {
