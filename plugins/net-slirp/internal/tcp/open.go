@@ -11,6 +11,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 )
 
@@ -25,6 +26,11 @@ func (fl *flow) dial() {
 func (fl *flow) dialLocked() {
 	fl.state = dialing
 	fd, err := fl.socket()
+	if err == nil && fl.reachesHost(fd) {
+		_ = unix.Close(fd)
+		fl.deny()
+		return
+	}
 	if err == nil {
 		if err = fl.watch(fd); err == nil {
 			fl.after(dialTime, func() { fl.dialed(unix.ETIMEDOUT) })
@@ -48,6 +54,22 @@ func (fl *flow) socket() (int, error) {
 		return -1, err
 	}
 	return hostsock.DialTCP(to)
+}
+
+// reachesHost tells whether a socket leads to the host itself, at an address that it got since it was last asked for its addresses,
+// and no rule allows that.
+func (fl *flow) reachesHost(fd int) bool {
+	to := fl.asked.Destination.Addr()
+	if fl.verdict.Service != nil || !hostsock.ToItself(fd, to) {
+		return false
+	}
+	fl.f.cfg.Policy.NoteHost(to)
+	v := fl.f.cfg.Policy.Recheck(fl.asked, fl.verdict)
+	if v.Allow {
+		return false
+	}
+	fl.verdict = v
+	return true
 }
 
 // dialed goes on after the attempt to connect has ended.

@@ -54,6 +54,10 @@ func (f *Forwarder) open(p pair, length int) *flow {
 	fl := &flow{f: f, pair: p, asked: asked, verdict: verdict, began: time.Now(), fd: -1}
 	if err := f.connect(fl); err != nil {
 		f.cfg.Policy.Release()
+		if errors.Is(err, errOwnHost) {
+			f.deny(asked, policy.Verdict{Rule: policy.RuleHost}, length)
+			return nil
+		}
 		f.count.unreachable.Add(1)
 		if hostsock.Exhausted(err) {
 			f.count.exhausted.Add(1)
@@ -65,6 +69,9 @@ func (f *Forwarder) open(p pair, length int) *flow {
 	return fl
 }
 
+// errOwnHost says that a socket leads to the host itself, at an address that it got lately, and no rule allows that.
+var errOwnHost = errors.New("the host's own address")
+
 // connect makes the flow's socket.
 func (f *Forwarder) connect(fl *flow) error {
 	if f.closed {
@@ -73,6 +80,13 @@ func (f *Forwarder) connect(fl *flow) error {
 	fd, err := hostsock.DialUDP(fl.pair.peer)
 	if err != nil {
 		return err
+	}
+	if hostsock.ToItself(fd, fl.pair.peer.Addr()) {
+		f.cfg.Policy.NoteHost(fl.pair.peer.Addr())
+		if !f.cfg.Policy.Recheck(fl.asked, fl.verdict).Allow {
+			_ = unix.Close(fd)
+			return errOwnHost
+		}
 	}
 	route, rerr := f.route(fl.pair)
 	if rerr != nil {
