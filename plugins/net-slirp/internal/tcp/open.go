@@ -11,7 +11,6 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 )
 
