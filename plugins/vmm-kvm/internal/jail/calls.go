@@ -35,6 +35,7 @@ var fileCalls = []uintptr{
 	// vsock's host side, links, gRPC: unix sockets, and events that wake a peer
 	unix.SYS_CONNECT, unix.SYS_ACCEPT4, unix.SYS_SHUTDOWN, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_RECVFROM, unix.SYS_RECVMSG,
 	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_EVENTFD2,
+	unix.SYS_FSTATFS,              // whether a link's memory is what it should be
 	unix.SYS_POLL, unix.SYS_PPOLL, // whether a socket has something to say
 
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, // the poller

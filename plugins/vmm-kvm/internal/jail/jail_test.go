@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/link"
 )
 
 // A jail is for good, and what it forbids is death, so each probe runs in a process of its own: this test program, started again.
@@ -139,6 +141,8 @@ var probes = map[string]probe{
 		try:     func(_ string, f any) error { return useDisk(f.(*os.File)) },
 	},
 
+	"dial a link": {try: func(dir string, _ any) error { return dialLink(dir + "/link") }},
+
 	// what everybody may
 	"work and grow": try(workAndGrow),
 	"an ioctl that was asked for": {
@@ -184,6 +188,7 @@ func TestJail(t *testing.T) {
 		"use a unix socket":                    {ordinary: fine, vcpu: killed},
 		"remove what is left in the directory": {ordinary: fine, vcpu: killed},
 		"read and write a disk":                {ordinary: fine, vcpu: killed},
+		"dial a link":                          {ordinary: fine, vcpu: killed},
 		"start threads":                        {ordinary: fine, vcpu: fine},
 		"work and grow":                        {ordinary: fine, vcpu: fine},
 		"an ioctl that was asked for":          {ordinary: fine, vcpu: fine},
@@ -205,6 +210,7 @@ func hold(t *testing.T, name, kind string, want verdict) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a safety net: a hang is a failure
 	defer cancel()
+	offerLink(t, ctx, dir+"/link")
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Env = []string{probeEnv + "=" + name, threadEnv + "=" + kind, dirEnv + "=" + dir}
 	out, err := cmd.CombinedOutput()
@@ -217,6 +223,40 @@ func hold(t *testing.T, name, kind string, want verdict) {
 	default:
 		t.Errorf("it ended with %v: %s", err, out)
 	}
+}
+
+// offerLink is the other end of the probe that dials.
+func offerLink(t *testing.T, ctx context.Context, path string) {
+	l, err := link.Listen(path, link.Terms{Purpose: link.Frames})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var offering sync.WaitGroup
+	offering.Go(func() {
+		if offered, err := l.Accept(ctx); err == nil {
+			<-offered.Done()
+			offered.Close()
+		}
+	})
+	t.Cleanup(func() { cancel(); _ = l.Close(); offering.Wait() })
+}
+
+// dialLink fetches a link's memory and events, and uses them.
+func dialLink(path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l, err := link.Dial(ctx, path, link.Ask{Purpose: link.Frames, Lanes: 1})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	out := l.Lane(0).Out
+	if _, err := out.TryReserve(link.KindFrame, 64); err != nil {
+		return err
+	}
+	out.CommitFrame(link.NetHeader{}, 64)
+	return out.Publish()
 }
 
 func rawCall(nr uintptr) (uintptr, error) {
