@@ -12,14 +12,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/image"
-	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/benchtable"
-	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/internal/livevm"
 )
 
 const (
@@ -44,27 +42,21 @@ func main() {
 
 // subject is what both sides boot.
 type subject struct {
-	cache     *image.Cache
 	kernel    image.Kernel
 	named     string // as the user named the kernel
-	agent     string // path
 	initramfs string
 }
 
 func run(ctx context.Context, rounds int, kernel, bin, out string) error {
-	bin, err := filepath.Abs(bin)
+	launcher, err := livevm.New(bin)
 	if err != nil {
 		return err
 	}
-	s, err := prepare(ctx, kernel, filepath.Join(bin, image.AgentName))
+	defer launcher.Close(context.WithoutCancel(ctx))
+	s, err := prepare(ctx, launcher, kernel)
 	if err != nil {
 		return err
 	}
-	host, err := pluginhost.New(pluginhost.Options{BuiltinDir: bin})
-	if err != nil {
-		return err
-	}
-	defer host.Close(context.WithoutCancel(ctx))
 	peer, err := newPeer(s)
 	if err != nil {
 		return err
@@ -72,9 +64,9 @@ func run(ctx context.Context, rounds int, kernel, bin, out string) error {
 	defer peer.close()
 
 	var ours, theirs []float64
-	steps := &steps{}
+	steps := &livevm.Steps{}
 	for round := range rounds + 1 { // the first one warms the caches
-		mine, err := measure(ctx, host, s, steps)
+		mine, err := measure(ctx, launcher, s, steps)
 		if err != nil {
 			return fmt.Errorf("boot a sandbox: %w", err)
 		}
@@ -86,41 +78,29 @@ func run(ctx context.Context, rounds int, kernel, bin, out string) error {
 			ours, theirs = append(ours, mine.Seconds()*1e3), append(theirs, other.Seconds()*1e3)
 		}
 	}
-	steps.print()
+	steps.Print()
 	row := benchtable.Compare("boot to agent ready, "+s.kernel.Origin+" kernel", "ms", "QEMU to init", ours, theirs)
 	row.Goal, row.Floor = benchtable.AtMost(goal), benchtable.AtMost(goal)
 	return benchtable.Write(out, []benchtable.Row{row})
 }
 
-func prepare(ctx context.Context, kernel, agent string) (s subject, err error) {
-	s.agent, s.named = agent, kernel
-	if s.cache, err = image.OpenCache(""); err != nil {
+func prepare(ctx context.Context, l *livevm.Launcher, kernel string) (s subject, err error) {
+	s.named = kernel
+	if s.kernel, err = l.Images.Kernel(ctx, image.KernelRequest{Path: kernel}); err != nil {
 		return s, err
 	}
-	if s.kernel, err = s.cache.Kernel(ctx, image.KernelRequest{Path: kernel}); err != nil {
-		return s, err
-	}
-	s.initramfs, err = s.cache.Initramfs(ctx, image.InitramfsSpec{Kernel: s.kernel, Agent: agent})
+	s.initramfs, err = l.Images.Initramfs(ctx, image.InitramfsSpec{Kernel: s.kernel, Agent: l.Agent()})
 	return s, err
 }
 
-// measure starts the plugin and boots a VM, as a run does, and returns how long that took.
-func measure(ctx context.Context, host *pluginhost.Host, s subject, steps *steps) (time.Duration, error) {
-	start := time.Now()
-	steps.begin()
-	plugin, err := host.Start(ctx, pluginhost.Request{Kind: base.KindVMM, Name: "qemu", Instance: "bench"})
-	if err != nil {
-		return 0, err
-	}
-	defer plugin.Close(context.WithoutCancel(ctx))
-	box, err := sandbox.NewVM(ctx, sandbox.VMConfig{
-		VMM: plugin.VMM(), Images: s.cache, Dir: plugin.RuntimeDir(), Agent: s.agent,
-		Spec:     sandbox.Spec{Kernel: s.named, MemoryBytes: memory, ReadyTimeout: 2 * time.Minute},
-		Progress: steps.reached,
+// measure boots a VM as a run does, and returns how long that took.
+func measure(ctx context.Context, launcher *livevm.Launcher, s subject, steps *livevm.Steps) (time.Duration, error) {
+	steps.Begin()
+	vm, err := launcher.Boot(ctx, livevm.Request{
+		Monitor: "qemu", Spec: sandbox.Spec{Kernel: s.named, MemoryBytes: memory, ReadyTimeout: 2 * time.Minute}, Progress: steps.Reached,
 	})
 	if err != nil {
 		return 0, err
 	}
-	took := time.Since(start)
-	return took, box.Close(context.WithoutCancel(ctx))
+	return vm.Took, vm.Close(context.WithoutCancel(ctx))
 }

@@ -54,8 +54,7 @@ func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 		return nil, err
 	}
 	ours, theirs := map[string][]float64{}, map[string][]float64{}
-	withData := func(m vmm.VMM) vmm.VMM { return &extraDisk{m, data} }
-	err = b.turns(ctx, blockRounds, sandbox.Spec{Image: b.disk}, withData, func(mine, count bool, box *box) error {
+	err = b.turns(ctx, blockRounds, sandbox.Spec{Image: b.disk}, []vmm.Disk{{ID: dataDisk, Path: data}}, func(mine, count bool, box *box) error {
 		for _, w := range workloads {
 			rate, err := fio(ctx, box, w)
 			if err != nil {
@@ -110,16 +109,4 @@ exec fio --name=job --filename=$dev --rw=%s --bs=%s --iodepth=%d --ioengine=liba
 		return 0, fmt.Errorf("fio's output: %w: %.200s", err, out.String())
 	}
 	return (result.Jobs[0].Read.BytesPerSecond + result.Jobs[0].Write.BytesPerSecond) / 1e6, nil
-}
-
-// extraDisk adds a disk to whatever machine is made.
-type extraDisk struct {
-	vmm.VMM
-	path string
-}
-
-// Create implements vmm.VMM.
-func (e *extraDisk) Create(ctx context.Context, m vmm.Machine) (vmm.Created, error) {
-	m.Disks = append(m.Disks, vmm.Disk{ID: dataDisk, Path: e.path})
-	return e.VMM.Create(ctx, m)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/voidbox-run/voidbox/core/image"
@@ -13,13 +14,13 @@ import (
 
 // measureBoot compares the time from nothing to a sandbox whose agent has answered.
 func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
-	kernel, err := b.images.Kernel(ctx, image.KernelRequest{Path: b.kernel})
+	kernel, err := b.launcher.Images.Kernel(ctx, image.KernelRequest{Path: b.kernel})
 	if err != nil {
 		return nil, err
 	}
 	var ours, theirs []float64
 	exits := map[bool]map[string]uint64{}
-	err = b.turns(ctx, b.rounds, sandbox.Spec{}, asIs, func(mine, count bool, box *box) error {
+	err = b.turns(ctx, b.rounds, sandbox.Spec{}, nil, func(mine, count bool, box *box) error {
 		exits[mine] = kvmCounters(box.pid)
 		if !count {
 			return nil
@@ -33,12 +34,16 @@ func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 		}
 		if mine && len(ours) == b.rounds {
 			printMetrics(ctx, box)
+			if b.verbose {
+				return box.Console(ctx, false, os.Stdout)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.steps.Print()
 	printCounters(exits[true], exits[false])
 	row := benchtable.Compare("VMM start to agent ready on KVM, "+kernel.Origin+" kernel", "ms", peerName, ours, theirs)
 	row.Goal, row.Floor = benchtable.AtMost(0.8), benchtable.AtMost(1.0)

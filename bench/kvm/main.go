@@ -16,15 +16,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/voidbox-run/voidbox/bench/kvm/internal/plainqemu"
-	"github.com/voidbox-run/voidbox/core/image"
-	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/benchtable"
-	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/internal/livevm"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
+	"github.com/voidbox-run/voidbox/test/lab"
 )
 
 func main() {
@@ -70,17 +70,12 @@ func run(ctx context.Context, area string, o options, out string) (err error) {
 	if measure == nil {
 		return fmt.Errorf("area %q is none of boot, memory, vsock and block", area)
 	}
-	b := &bench{options: o}
-	if b.bin, err = filepath.Abs(o.bin); err != nil {
+	launcher, err := livevm.New(o.bin)
+	if err != nil {
 		return err
 	}
-	if b.images, err = image.OpenCache(""); err != nil {
-		return err
-	}
-	if b.host, err = pluginhost.New(pluginhost.Options{BuiltinDir: b.bin}); err != nil {
-		return err
-	}
-	defer b.host.Close(context.WithoutCancel(ctx))
+	defer launcher.Close(context.WithoutCancel(ctx))
+	b := &bench{options: o, launcher: launcher}
 	rows, err := measure(ctx, b)
 	if err != nil {
 		return err
@@ -91,9 +86,15 @@ func run(ctx context.Context, area string, o options, out string) (err error) {
 // bench is what all areas share.
 type bench struct {
 	options
-	images *image.Cache
-	host   *pluginhost.Host
+	launcher *livevm.Launcher
+	steps    livevm.Steps // of our boots
 }
+
+const (
+	announcePort = 1025 // where core/sandbox hears the agent's first words
+	benchPort    = 7000
+	peerName     = "QEMU microvm, KVM"
+)
 
 // box is a sandbox and the process that monitors it.
 type box struct {
@@ -104,63 +105,52 @@ type box struct {
 	close func(context.Context) error
 }
 
-// A side makes a sandbox on one of the two monitors. wrap may change the machine.
-type side func(ctx context.Context, spec sandbox.Spec, wrap func(vmm.VMM) vmm.VMM) (*box, error)
+// A side makes a sandbox on one of the two monitors, with further disks.
+type side func(context.Context, sandbox.Spec, []vmm.Disk) (*box, error)
 
-func (b *bench) ours(ctx context.Context, spec sandbox.Spec, wrap func(vmm.VMM) vmm.VMM) (*box, error) {
-	start := time.Now()
-	plugin, err := b.host.Start(ctx, pluginhost.Request{Kind: base.KindVMM, Name: "kvm", Instance: "bench"})
+func (b *bench) ours(ctx context.Context, spec sandbox.Spec, disks []vmm.Disk) (*box, error) {
+	b.steps.Begin()
+	vm, err := b.launcher.Boot(ctx, livevm.Request{Monitor: "kvm", Spec: spec, Disks: disks, Progress: b.steps.Reached})
 	if err != nil {
 		return nil, err
 	}
-	made, err := b.boot(ctx, wrap(plugin.VMM()), plugin.RuntimeDir(), spec)
-	if err != nil {
-		return nil, errors.Join(err, plugin.Close(context.WithoutCancel(ctx)))
-	}
-	made.took, made.pid, made.vmm = time.Since(start), plugin.PID(), plugin.VMM()
-	made.close = func(ctx context.Context) error { return errors.Join(made.Sandbox.Close(ctx), plugin.Close(ctx)) }
-	return made, nil
+	return &box{Sandbox: vm.Sandbox, vmm: vm.Monitor, pid: vm.PID, took: vm.Took, close: vm.Close}, nil
 }
 
-func (b *bench) peer(ctx context.Context, spec sandbox.Spec, wrap func(vmm.VMM) vmm.VMM) (*box, error) {
+func (b *bench) peer(ctx context.Context, spec sandbox.Spec, disks []vmm.Disk) (*box, error) {
 	start := time.Now()
 	qemu := plainqemu.New(plainqemu.Options{GuestPorts: []uint32{announcePort, benchPort}})
-	made, err := b.boot(ctx, wrap(qemu), "", spec)
+	made, err := sandbox.NewVM(ctx, sandbox.VMConfig{
+		VMM: &livevm.WithDisks{VMM: qemu, Disks: disks}, Images: b.launcher.Images, Agent: b.launcher.Agent(), Spec: spec,
+	})
 	if err != nil {
 		return nil, errors.Join(err, qemu.Stop(ctx, 0))
 	}
-	made.took, made.pid, made.vmm = time.Since(start), qemu.PID(), qemu
-	made.close = made.Sandbox.Close
-	return made, nil
+	return &box{Sandbox: made, vmm: qemu, pid: qemu.PID(), took: time.Since(start), close: made.Close}, nil
 }
 
-const (
-	announcePort = 1025 // where core/sandbox hears the agent's first words
-	benchPort    = 7000
-	peerName     = "QEMU microvm, KVM"
-)
-
-func (b *bench) boot(ctx context.Context, monitor vmm.VMM, dir string, spec sandbox.Spec) (*box, error) {
+// complete fills in what all areas have in common.
+func (b *bench) complete(spec sandbox.Spec) sandbox.Spec {
 	spec.Kernel, spec.ReadyTimeout = b.kernel, 2*time.Minute
 	if spec.MemoryBytes == 0 {
 		spec.MemoryBytes = b.memory << 20
 	}
-	made, err := sandbox.NewVM(ctx, sandbox.VMConfig{
-		VMM: monitor, Images: b.images, Dir: dir, Agent: filepath.Join(b.bin, image.AgentName), Spec: spec,
-	})
-	return &box{Sandbox: made}, err
+	if lab.Inside() {
+		// The lab's emulated CPU lets XSETBV past KVM, upon which the guest prints thirty lines of warning.
+		spec.CommandLine = strings.TrimSpace(spec.CommandLine + " noxsave")
+	}
+	return spec
 }
 
-func asIs(m vmm.VMM) vmm.VMM { return m }
-
 // turns runs fn on both sides by turns, once more than rounds, since the first round warms caches and does not count.
-func (b *bench) turns(ctx context.Context, rounds int, spec sandbox.Spec, wrap func(vmm.VMM) vmm.VMM, fn func(ours bool, count bool, box *box) error) error {
+func (b *bench) turns(ctx context.Context, rounds int, spec sandbox.Spec, disks []vmm.Disk, fn func(ours, count bool, box *box) error) error {
+	spec = b.complete(spec)
 	for round := range rounds + 1 {
 		for _, s := range []struct {
 			ours bool
 			make side
 		}{{true, b.ours}, {false, b.peer}} {
-			made, err := s.make(ctx, spec, wrap)
+			made, err := s.make(ctx, spec, disks)
 			if err != nil {
 				return fmt.Errorf("round %d, ours %v: %w", round, s.ours, err)
 			}

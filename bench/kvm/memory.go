@@ -21,7 +21,7 @@ const (
 func measureMemory(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	var ours, theirs, oursFile, theirsFile []float64
 	spec := sandbox.Spec{MemoryBytes: memoryGuest << 20}
-	err := b.turns(ctx, memoryRounds, spec, asIs, func(mine, count bool, box *box) error {
+	err := b.turns(ctx, memoryRounds, spec, nil, func(mine, count bool, box *box) error {
 		use, err := beyondGuest(box.pid, memoryGuest<<10)
 		if err != nil || !count {
 			return err

@@ -34,7 +34,7 @@ func measureVsock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	}
 	type series struct{ ours, peer []float64 }
 	ping, send, receive := &series{}, &series{}, &series{}
-	err = b.turns(ctx, vsockRounds, sandbox.Spec{}, asIs, func(mine, count bool, box *box) error {
+	err = b.turns(ctx, vsockRounds, sandbox.Spec{}, nil, func(mine, count bool, box *box) error {
 		add := func(s *series, v float64) {
 			if !count {
 				return

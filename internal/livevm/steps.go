@@ -1,4 +1,4 @@
-package main
+package livevm
 
 import (
 	"fmt"
@@ -8,16 +8,18 @@ import (
 	"github.com/voidbox-run/voidbox/internal/benchtable"
 )
 
-// steps collects how long each step of a boot takes, from the one before to the moment at which it is reached.
-type steps struct {
+// Steps collects how long each step of a boot takes, from the one before to the moment at which it is reached.
+type Steps struct {
 	last  time.Time
 	order []sandbox.Stage
 	took  map[sandbox.Stage][]float64 // ms
 }
 
-func (s *steps) begin() { s.last = time.Now() }
+// Begin starts a boot.
+func (s *Steps) Begin() { s.last = time.Now() }
 
-func (s *steps) reached(stage sandbox.Stage) {
+// Reached notes a step; it is a Request.Progress.
+func (s *Steps) Reached(stage sandbox.Stage) {
 	now := time.Now()
 	if s.took == nil {
 		s.took = map[sandbox.Stage][]float64{}
@@ -29,9 +31,10 @@ func (s *steps) reached(stage sandbox.Stage) {
 	s.last = now
 }
 
-func (s *steps) print() {
+// Print shows the median of each step.
+func (s *Steps) Print() {
 	fmt.Println("ours, step by step (ms until it is reached, median):")
 	for _, stage := range s.order {
-		fmt.Printf("  %-16s %7.0f\n", stage, benchtable.Median(s.took[stage]))
+		fmt.Printf("  %-16s %7.1f\n", stage, benchtable.Median(s.took[stage]))
 	}
 }

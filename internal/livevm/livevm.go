@@ -1,0 +1,108 @@
+// Package livevm boots sandboxes as a run does, one plugin process a VM, for benchmarks and for tests of endurance: programs that
+// want a VM on a monitor by name, and then to look at the process behind it.
+package livevm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/vmm"
+)
+
+// Launcher starts monitors from one directory of plugins.
+type Launcher struct {
+	Images *image.Cache
+	bin    string
+	host   *pluginhost.Host
+}
+
+// New returns a launcher for the plugins and the guest agent in bin. The caller closes it.
+func New(bin string) (*Launcher, error) {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
+	images, err := image.OpenCache("")
+	if err != nil {
+		return nil, err
+	}
+	host, err := pluginhost.New(pluginhost.Options{BuiltinDir: bin})
+	if err != nil {
+		return nil, err
+	}
+	return &Launcher{Images: images, bin: bin, host: host}, nil
+}
+
+// Close ends what is left of the monitors.
+func (l *Launcher) Close(ctx context.Context) { l.host.Close(ctx) }
+
+// Agent is the path of the guest agent.
+func (l *Launcher) Agent() string { return filepath.Join(l.bin, image.AgentName) }
+
+// Request says what is booted.
+type Request struct {
+	Monitor  string // name of a VMM plugin
+	Settings []byte // of its block, as JSON; may be nil
+	Spec     sandbox.Spec
+	Disks    []vmm.Disk                // beside what the sandbox has
+	Progress func(stage sandbox.Stage) // may be nil
+}
+
+// VM is a sandbox that has answered, and its monitor.
+type VM struct {
+	*sandbox.Sandbox
+	Monitor vmm.VMM
+	PID     int           // of the monitor
+	Took    time.Duration // from nothing to the agent's answer
+	plugin  *pluginhost.Instance
+}
+
+// StagePlugin is reached when the monitor's plugin has been started.
+const StagePlugin sandbox.Stage = "plugin"
+
+// Boot starts a monitor and a VM on it.
+func (l *Launcher) Boot(ctx context.Context, r Request) (*VM, error) {
+	start := time.Now()
+	plugin, err := l.host.Start(ctx, pluginhost.Request{Kind: base.KindVMM, Name: r.Monitor, Instance: "vm", Config: r.Settings})
+	if err != nil {
+		return nil, err
+	}
+	if r.Progress != nil {
+		r.Progress(StagePlugin)
+	}
+	monitor := plugin.VMM()
+	if len(r.Disks) > 0 {
+		monitor = &WithDisks{VMM: monitor, Disks: r.Disks}
+	}
+	box, err := sandbox.NewVM(ctx, sandbox.VMConfig{
+		VMM: monitor, Images: l.Images, Dir: plugin.RuntimeDir(), Agent: l.Agent(), Spec: r.Spec, Progress: r.Progress,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boot on %s: %w", r.Monitor, err), plugin.Close(context.WithoutCancel(ctx)))
+	}
+	return &VM{Sandbox: box, Monitor: plugin.VMM(), PID: plugin.PID(), Took: time.Since(start), plugin: plugin}, nil
+}
+
+// Close shuts the sandbox down and ends its monitor.
+func (v *VM) Close(ctx context.Context) error {
+	return errors.Join(v.Sandbox.Close(ctx), v.plugin.Close(ctx))
+}
+
+// WithDisks adds disks to whatever machine is made.
+type WithDisks struct {
+	vmm.VMM
+	Disks []vmm.Disk
+}
+
+// Create implements vmm.VMM.
+func (w *WithDisks) Create(ctx context.Context, m vmm.Machine) (vmm.Created, error) {
+	m.Disks = append(m.Disks, w.Disks...)
+	return w.VMM.Create(ctx, m)
+}
