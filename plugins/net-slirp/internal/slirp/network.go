@@ -199,7 +199,7 @@ func (a *attachment) serve(l *link.Listener) {
 			}
 			continue
 		}
-		slog.Info("link is up", "lanes", up.Lanes())
+		slog.Debug("link is up", "lanes", up.Lanes())
 		err = a.card.Serve(ctx, up)
 		up.Close()
 		if ctx.Err() == nil && !errors.Is(err, link.ErrPeerGone) {

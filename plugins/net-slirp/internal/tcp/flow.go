@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
@@ -49,9 +50,9 @@ type flow struct {
 	mu                 sync.Mutex
 	state              state
 	upEnded, downEnded bool
-	inbound            bool // opened from the host
-	opening            bool // counts among those that are being opened
-	fd                 int  // the host's socket, -1 without one
+	inbound            bool                       // opened from the host
+	opening            *stack.TransportEndpointID // while it counts among those that are being opened
+	fd                 int                        // the host's socket, -1 without one
 	ready              uint32
 	request            *tcp.ForwarderRequest // until the handshake has ended
 	ep                 tcpip.Endpoint
@@ -147,9 +148,9 @@ func (fl *flow) watch(fd int) error {
 }
 
 func (fl *flow) endOpening() {
-	if fl.opening {
-		fl.opening = false
-		fl.f.opened(fl.asked.Destination)
+	if fl.opening != nil {
+		fl.f.opened(*fl.opening)
+		fl.opening = nil
 	}
 }
 
@@ -183,7 +184,6 @@ func (fl *flow) finish(reset bool) {
 	was := fl.state
 	fl.state = ended
 	fl.stopTimer()
-	fl.endOpening()
 	if reset {
 		fl.f.count.resets.Add(1)
 	}
@@ -199,6 +199,9 @@ func (fl *flow) finish(reset bool) {
 	if fl.request != nil && was != shaking { // else whoever completes the handshake sees that we have ended
 		fl.request.Complete(reset)
 		fl.request = nil
+	}
+	if fl.request == nil {
+		fl.endOpening()
 	}
 	if fl.ep != nil {
 		fl.wq.EventUnregister(&fl.entry)

@@ -56,7 +56,8 @@ type Forwarder struct {
 	mu        sync.Mutex
 	closed    bool
 	live      map[*flow]struct{}
-	opening   map[netip.AddrPort]int
+	opening   map[stack.TransportEndpointID]struct{} // what netstack's forwarder has asked us about, and more
+	openingTo map[netip.AddrPort]int                 // the same, counted by destination
 	published map[uint16]*listener
 	local     map[net.Conn]struct{}
 }
@@ -64,7 +65,7 @@ type Forwarder struct {
 // New makes a forwarder and has the stack use it.
 func New(cfg Config) *Forwarder {
 	f := &Forwarder{
-		cfg: cfg, live: make(map[*flow]struct{}), opening: make(map[netip.AddrPort]int),
+		cfg: cfg, live: make(map[*flow]struct{}), opening: make(map[stack.TransportEndpointID]struct{}), openingTo: make(map[netip.AddrPort]int),
 		published: make(map[uint16]*listener), local: make(map[net.Conn]struct{}),
 	}
 	setOption(cfg.Stack, tcpip.TCPTimeWaitTimeoutOption(timeWait))
@@ -72,8 +73,59 @@ func New(cfg Config) *Forwarder {
 	sack := tcpip.TCPSACKEnabled(true)
 	setOption(cfg.Stack, sack)
 	fw := tcp.NewForwarder(cfg.Stack, 0, maxOpening, f.accept)
-	cfg.Stack.SetTransportProtocolHandler(tcp.ProtocolNumber, fw.HandlePacket)
+	cfg.Stack.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+		return f.handle(fw, id, pkt)
+	})
 	return f
+}
+
+// handle takes a segment that belongs to no connection. Too many requests, or one that was made before, are dropped here and now: each
+// of the others gets a goroutine.
+func (f *Forwarder) handle(fw *tcp.Forwarder, id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+	flags := header.TCP(pkt.TransportHeader().Slice()).Flags()
+	if flags&(header.TCPFlagSyn|header.TCPFlagAck) != header.TCPFlagSyn {
+		return false
+	}
+	if !f.admit(id) {
+		return true
+	}
+	if !fw.HandlePacket(id, pkt) {
+		f.opened(id)
+		return false
+	}
+	return true
+}
+
+func destination(id stack.TransportEndpointID) netip.AddrPort {
+	return netip.AddrPortFrom(fromStack(id.LocalAddress), id.LocalPort)
+}
+
+// admit notes a connection that is being opened.
+func (f *Forwarder) admit(id stack.TransportEndpointID) bool {
+	to := destination(id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, again := f.opening[id]; again || f.closed {
+		return false
+	}
+	if len(f.opening) >= maxOpening || f.openingTo[to] >= maxOpeningToOne {
+		f.count.tooMany.Add(1)
+		return false
+	}
+	f.opening[id] = struct{}{}
+	f.openingTo[to]++
+	return true
+}
+
+// opened forgets it, after the request is complete.
+func (f *Forwarder) opened(id stack.TransportEndpointID) {
+	to := destination(id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.opening, id)
+	if f.openingTo[to]--; f.openingTo[to] <= 0 {
+		delete(f.openingTo, to)
+	}
 }
 
 type stackOption[T any] interface {
@@ -96,6 +148,7 @@ func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
 	}
 	if serve := f.cfg.Local[asked.Destination]; serve != nil {
 		f.serveLocal(r, serve)
+		f.opened(id)
 		return
 	}
 	verdict := f.cfg.Policy.Decide(asked)
@@ -108,11 +161,13 @@ func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
 		f.count.denied.Add(1)
 		f.cfg.Log.Denied(asked, verdict)
 		r.Complete(true)
+		f.opened(id)
 		return
 	}
-	fl := &flow{f: f, asked: asked, verdict: verdict, request: r, fd: -1}
-	if !f.admit(fl) {
-		r.Complete(false) // and the guest asks again
+	fl := &flow{f: f, asked: asked, verdict: verdict, request: r, opening: &id, fd: -1}
+	if !f.remember(fl) {
+		r.Complete(true)
+		f.opened(id)
 		f.cfg.Policy.Release()
 		return
 	}
@@ -123,29 +178,14 @@ func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
 	}
 }
 
-// admit notes a flow that is being opened, unless there are too many to its destination.
-func (f *Forwarder) admit(fl *flow) bool {
+// remember notes a flow, unless everything is being taken down.
+func (f *Forwarder) remember(fl *flow) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return false
+	if !f.closed {
+		f.live[fl] = struct{}{}
 	}
-	if f.opening[fl.asked.Destination] >= maxOpeningToOne {
-		f.count.tooMany.Add(1)
-		return false
-	}
-	f.opening[fl.asked.Destination]++
-	f.live[fl] = struct{}{}
-	return true
-}
-
-// opened notes that a flow is not being opened any more.
-func (f *Forwarder) opened(to netip.AddrPort) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.opening[to]--; f.opening[to] <= 0 {
-		delete(f.opening, to)
-	}
+	return !f.closed
 }
 
 func (f *Forwarder) forget(fl *flow) {

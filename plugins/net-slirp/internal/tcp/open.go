@@ -18,7 +18,6 @@ import (
 func (fl *flow) dial() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.opening = true
 	fl.dialLocked()
 }
 
@@ -121,6 +120,7 @@ func (fl *flow) shake() {
 		defer fl.mu.Unlock()
 		fl.request = nil
 		request.Complete(err != nil)
+		fl.endOpening()
 		switch {
 		case err != nil:
 			fl.finish(true)
@@ -152,7 +152,6 @@ func (fl *flow) shaken() {
 func (fl *flow) awaitName() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.opening = true
 	fl.shake()
 }
 

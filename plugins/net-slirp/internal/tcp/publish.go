@@ -124,14 +124,13 @@ func (f *Forwarder) call(fd int, from netip.AddrPort, port uint16) {
 		hostsock.Reset(fd)
 		return
 	}
-	if !f.admit(fl) {
+	if !f.remember(fl) {
 		f.cfg.Policy.Release()
 		hostsock.Reset(fd)
 		return
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.opening = true
 	if err := fl.watch(fd); err != nil || !fl.connect(gateway) {
 		fl.finish(true)
 		return
