@@ -8,6 +8,8 @@ import (
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/internal/capability"
 )
 
 // Grants are what a confined process keeps.
@@ -30,7 +32,7 @@ func Process(g Grants) error {
 	}{
 		{"limit resources", limitResources},
 		{"hide from other processes", func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }},
-		{"drop capabilities", dropCapabilities},
+		{"drop capabilities", capability.Drop},
 		{"forbid new privileges", func() error { return ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
 	} {
 		if err := step.do(); err != nil {

@@ -1,4 +1,6 @@
-package jail
+//go:build linux
+
+package capability
 
 import (
 	"runtime"
@@ -8,9 +10,9 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
-// dropCapabilities empties the capability sets of every thread. A monitor of root, or one in a user namespace of its own, would
+// Drop empties the capability sets of every thread. A plugin of root, or one in a user namespace of its own, would
 // have all of them.
-func dropCapabilities() error {
+func Drop() error {
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
