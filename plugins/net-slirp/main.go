@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/slirp"
 	"github.com/voidbox-run/voidbox/sdk"
@@ -18,8 +19,9 @@ func main() {
 		Version:      "0.1.0",
 		Description:  "User-mode network on gVisor's netstack: no privileges, egress policy, services of the host, published ports.",
 		Capabilities: []string{network.CapPublish, network.CapPcap},
+		Namespaces:   []string{"user", "mount", "pid"}, // nothing to gain in any; the network's stays the host's
 		Configure: func(_ context.Context, c base.Config) error {
-			n.Configure(slirp.Options{RuntimeDir: c.RuntimeDir})
+			n.Configure(slirp.Options{RuntimeDir: c.RuntimeDir, Processors: func(n int) { runtime.GOMAXPROCS(n) }})
 			return nil
 		},
 		Drain:   n.Drain,

@@ -20,8 +20,13 @@ import (
 type Options struct {
 	// RuntimeDir is where the link's socket goes.
 	RuntimeDir string
+	// Processors, if not nil, is told how many processors the attachment is worth: one for each queue pair. A packet passes through
+	// several goroutines, and handing it to one on the same processor takes a fraction of what it takes to wake another.
+	Processors func(n int)
 	// Confine closes the jail once everything is set up; nil means jail.Process.
 	Confine func(jail.Grants) error
+	// Resolvers returns the host's resolvers; nil means those of /etc/resolv.conf.
+	Resolvers func() []netip.AddrPort
 }
 
 // Network serves one attachment.
@@ -48,8 +53,11 @@ func (n *Network) Attach(_ context.Context, a network.Attachment) (network.Attac
 	if n.att != nil || n.closed {
 		return network.Attached{}, errdef.New(errdef.ErrState, "this network has had its guest")
 	}
+	if n.opt.Processors != nil {
+		n.opt.Processors(max(1, a.QueuePairs)) // netstack looks at it when it is made
+	}
 	path := filepath.Join(n.opt.RuntimeDir, "link.sock")
-	att, err := attach(a, path)
+	att, err := attach(a, path, n.opt.Resolvers)
 	if err != nil {
 		return network.Attached{}, err
 	}
