@@ -135,6 +135,13 @@ func (u *fakeUpstream) set(key string, e zoneEntry) {
 	u.zone[key] = e
 }
 
+// mangles has something else sent over UDP in place of answers.
+func (u *fakeUpstream) mangles(how func(q dnsmessage.Question, answer []byte) [][]byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mangle = how
+}
+
 // record reads "name TTL type value".
 func record(line string) dnsmessage.Resource {
 	f := strings.Fields(line)

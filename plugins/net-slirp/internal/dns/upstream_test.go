@@ -70,13 +70,13 @@ func TestUpstreamWithoutEDNS(t *testing.T) {
 	up := newUpstream(t)
 	up.has("A a.example.", "a.example. 60 A 1.2.3.4")
 	first := true
-	up.mangle = func(_ dnsmessage.Question, answer []byte) [][]byte {
+	up.mangles(func(_ dnsmessage.Question, answer []byte) [][]byte {
 		if first {
 			first = false
 			answer[3] = answer[3]&^15 | byte(dnsmessage.RCodeFormatError)
 		}
 		return [][]byte{answer}
-	}
+	})
 	newServer(t, open, up.addr).expect("a.example.", dnsmessage.TypeA, "Success, 60 1.2.3.4")
 }
 
@@ -84,12 +84,12 @@ func TestUpstreamLosesAQuestion(t *testing.T) {
 	up := newUpstream(t)
 	up.has("A a.example.", "a.example. 60 A 1.2.3.4")
 	lost := 0
-	up.mangle = func(_ dnsmessage.Question, answer []byte) [][]byte {
+	up.mangles(func(_ dnsmessage.Question, answer []byte) [][]byte {
 		if lost++; lost < 3 {
 			return nil
 		}
 		return [][]byte{answer}
-	}
+	})
 	b := newServer(t, open, up.addr)
 	b.upstreams.timing.retry = soon.retry
 	b.expect("a.example.", dnsmessage.TypeA, "Success, 60 1.2.3.4")
@@ -113,7 +113,7 @@ func forgery(q dnsmessage.Question, answer []byte, change func(*dnsmessage.Messa
 func TestForgedAnswers(t *testing.T) {
 	up := newUpstream(t)
 	up.has("A a.example.", "a.example. 60 A 1.2.3.4")
-	up.mangle = func(q dnsmessage.Question, answer []byte) [][]byte {
+	up.mangles(func(q dnsmessage.Question, answer []byte) [][]byte {
 		return [][]byte{
 			forgery(q, answer, func(m *dnsmessage.Message) { m.ID++ }),
 			forgery(q, answer, func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("b.example.") }),
@@ -123,7 +123,7 @@ func TestForgedAnswers(t *testing.T) {
 			{1, 2, 3},
 			answer,
 		}
-	}
+	})
 	b := newServer(t, open, up.addr)
 	b.expect("a.example.", dnsmessage.TypeA, "Success, 60 1.2.3.4")
 	if n := b.upstreams.forged.Load(); n != 6 {
@@ -145,10 +145,10 @@ func TestOneFlightForAll(t *testing.T) {
 	up := newUpstream(t)
 	up.has("A a.example.", "a.example. 0 A 1.2.3.4")
 	gate := make(chan struct{})
-	up.mangle = func(_ dnsmessage.Question, answer []byte) [][]byte {
+	up.mangles(func(_ dnsmessage.Question, answer []byte) [][]byte {
 		<-gate
 		return [][]byte{answer}
-	}
+	})
 	b := newServer(t, open, up.addr)
 	var answered sync.WaitGroup
 	for i := range maxWaiters {

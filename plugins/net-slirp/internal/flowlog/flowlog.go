@@ -93,3 +93,10 @@ func (l *Log) add(kind network.EventKind, f policy.Flow, v policy.Verdict, sent,
 		w.send(e)
 	}
 }
+
+// Watched tells whether anybody watches.
+func (l *Log) Watched() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.watchers) > 0
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/arp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/capture"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/dhcp"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/dns"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/flowlog"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/icmp"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
@@ -40,6 +41,8 @@ type attachment struct {
 	tcp       *tcp.Forwarder
 	udp       *udp.Forwarder
 	icmp      *icmp.Forwarder
+	dns       *dns.Server
+	closers   []io.Closer
 	published []netip.AddrPort
 
 	capturing sync.Mutex
@@ -50,7 +53,7 @@ type attachment struct {
 }
 
 // attach puts a network together, with its link to be fetched at path.
-func attach(spec network.Attachment, path string) (*attachment, error) {
+func attach(spec network.Attachment, path string, servers func() []netip.AddrPort) (*attachment, error) {
 	if err := check(&spec); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,7 @@ func attach(spec network.Attachment, path string) (*attachment, error) {
 	}
 	a := &attachment{spec: spec, policy: evaluator}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.openResolver(servers)
 	if err := a.build(path); err != nil {
 		a.close()
 		return nil, err
@@ -127,9 +131,11 @@ func (a *attachment) forward() {
 	sender := icmp.Sender{Stack: a.stack, NIC: nicID, Gateway: gateway}
 	a.tcp = tcp.New(tcp.Config{
 		Stack: a.stack, NIC: nicID, Loop: a.loop, Policy: a.policy, Log: &a.log, ICMP: &sender, Gateway: gateway, Guest: guest,
+		Local: a.localTCP(),
 	})
 	a.udp = udp.New(udp.Config{
 		Stack: a.stack, NIC: nicID, MTU: a.spec.MTU, Loop: a.loop, Policy: a.policy, Log: &a.log, ICMP: &sender, Gateway: gateway, Guest: guest,
+		Local: a.localUDP(),
 	})
 	a.icmp = icmp.New(icmp.Config{
 		Sender: sender, Loop: a.loop, Policy: a.policy, Log: &a.log, Own: slices.Concat(gateway, a.spec.DNS),
@@ -140,6 +146,7 @@ func (a *attachment) forward() {
 func (a *attachment) close() {
 	a.once.Do(func() {
 		a.cancel()
+		a.dns.Close() // before those who wait for its answers
 		if a.tcp != nil {
 			a.tcp.Close()
 			a.udp.Close()
@@ -152,6 +159,9 @@ func (a *attachment) close() {
 		}
 		if a.loop != nil {
 			a.loop.Close()
+		}
+		for _, c := range a.closers {
+			_ = c.Close()
 		}
 	})
 }
@@ -205,6 +215,7 @@ func (a *attachment) stats() map[string]uint64 {
 	a.tcp.Stats(s)
 	a.udp.Stats(s)
 	a.icmp.Stats(s)
+	a.dns.Stats(s)
 	return s
 }
 
