@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostname"
+	"github.com/voidbox-run/voidbox/internal/hostname"
 )
 
 // Sizes of messages over UDP (RFC 1035, section 4.2.1; RFC 6891, section 6.2.5; RFC 9715).

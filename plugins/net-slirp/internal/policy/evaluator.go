@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostname"
+	"github.com/voidbox-run/voidbox/internal/hostname"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostname"
+	"github.com/voidbox-run/voidbox/internal/hostname"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
 

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostname"
+	"github.com/voidbox-run/voidbox/internal/hostname"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )

@@ -3,7 +3,7 @@ package sniff
 import (
 	"errors"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostname"
+	"github.com/voidbox-run/voidbox/internal/hostname"
 )
 
 // MaxBytes is how much of a stream is looked at for its first name, and how long a hello or the head of a request may be.
