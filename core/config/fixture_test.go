@@ -29,11 +29,8 @@ var plugins = map[string]base.Schema{
 		{Name: "retries", Type: "number", Default: json.RawMessage("3")},
 		{Name: "headers", Type: "map(string)"},
 	}},
-	"llm-broken": {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
-	"network-slirp": {Blocks: []base.NestedBlock{{
-		Type: "egress", MaxItems: 1,
-		Schema: base.Schema{Attributes: []base.Attribute{{Name: "allow", Type: "list(string)", Required: true}}},
-	}}},
+	"llm-broken":    {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
+	"network-slirp": {Attributes: []base.Attribute{{Name: "debug", Type: "bool"}}},
 	"skill-mcp": {
 		Attributes: []base.Attribute{{Name: "command", Type: "list(string)", Required: true}},
 		Blocks: []base.NestedBlock{{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -223,7 +224,9 @@ func TestUnreadableConfigurations(t *testing.T) {
 func TestJSONSyntax(t *testing.T) {
 	native := load(t, "testdata/json/same.hcl", options())
 	asJSON := load(t, "testdata/json/same.hcl.json", options())
-	if diff := cmp.Diff(render(t, native), render(t, asJSON)); diff != "" {
+	origin := regexp.MustCompile(`"same\.hcl(\.json)?:\d+"`) // where a rule stands is all that differs
+	plain := func(p *plan.Plan) string { return origin.ReplaceAllString(render(t, p), `"here"`) }
+	if diff := cmp.Diff(plain(native), plain(asJSON)); diff != "" {
 		t.Errorf("-native +json:\n%s", diff)
 	}
 }

@@ -139,6 +139,12 @@ func hclSchema(schema base.Schema, core *block) *hcl.BodySchema {
 			}
 		}
 	}
+	if core != nil { // taken already by whoever reads the core's part; here for the sake of suggestions
+		for _, b := range core.Blocks {
+			has[b.Type] = true
+			shape.Blocks = append(shape.Blocks, hcl.BlockHeaderSchema{Type: b.Type, LabelNames: b.Labels})
+		}
+	}
 	for _, b := range schema.Blocks {
 		if !has[b.Type] {
 			has[b.Type] = true
@@ -257,6 +263,9 @@ func (l *loader) freeObject(body hcl.Body, core *block) (map[string]json.RawMess
 			attrs[name] = a.AsHCLAttribute()
 		}
 		for _, b := range native.Blocks {
+			if core != nil && core.has(b.Type) {
+				continue
+			}
 			inner, innerDiags := l.freeObject(b.Body, nil)
 			diags = append(diags, innerDiags...)
 			lists[b.Type] = append(lists[b.Type], inner)

@@ -12,7 +12,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/voidbox-run/voidbox/core/plan"
-	"github.com/voidbox-run/voidbox/sdk/base"
 )
 
 // Bounds of a sandbox.
@@ -22,9 +21,6 @@ const (
 	maxCPUs   = 255
 	maxCount  = 1 << 40
 )
-
-// networkNone is the network block that asks for no network.
-const networkNone = "none"
 
 // evalSandbox reads a sandbox block.
 func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
@@ -210,21 +206,6 @@ func (d *decoder) mounts(s *plan.Sandbox) {
 		s.Mounts = append(s.Mounts, plan.Mount{Target: target, Source: n.existing("source"), Mode: orDefault(n.choice("mode"), "ro")})
 		d.absorb(n)
 	}
-}
-
-func (d *decoder) network(s *plan.Sandbox) {
-	blocks := d.blocks["network"]
-	if len(blocks) == 0 {
-		return
-	}
-	b := blocks[0]
-	name := b.Labels[0]
-	if name == networkNone {
-		_, diags := b.Body.Content(&hcl.BodySchema{})
-		d.diags = append(d.diags, diags...)
-		return
-	}
-	s.Network = d.pluginBlock(b, base.KindNetwork, name, s.Name, b.LabelRanges[0])
 }
 
 // backend checks the backend's name, and its settings against what its plugin declares.

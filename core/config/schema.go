@@ -104,10 +104,7 @@ var sandboxBlock = &block{
 				{Name: "cpu_time", Type: typeDuration, Doc: "CPU time of a process."},
 			},
 		},
-		{
-			Type: "network", Labels: []string{"plugin"}, MaxItems: 1, PluginKind: "network",
-			Doc: "Network of the sandbox. `network \"none\"`, or no such block, means no network at all.",
-		},
+		networkBlock,
 		{
 			Type: "mount", Labels: []string{"target"},
 			Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/hashicorp/hcl/v2"
+import (
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+)
 
 // The types of arguments beyond those of the language itself.
 const (
@@ -57,6 +61,11 @@ func (b *block) argument(name string) *argument {
 		}
 	}
 	return nil
+}
+
+// has tells whether a block may stand within b.
+func (b *block) has(typ string) bool {
+	return slices.ContainsFunc(b.Blocks, func(n *block) bool { return n.Type == typ })
 }
 
 // nested returns the shape of a block within b, which must exist.

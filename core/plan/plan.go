@@ -92,7 +92,7 @@ type Sandbox struct {
 	Env          map[string]string
 	ReadyTimeout time.Duration // how long the boot may show no progress
 	Limits       Limits
-	Network      *Block // nil means no network at all
+	Network      *Network // nil means no network at all
 	Mounts       []Mount
 	Settings     *Block   // settings of the backend's plugin; nil means none
 	Exposed      []string // addresses of the secrets that may enter the guest in clear, such as secret.token
