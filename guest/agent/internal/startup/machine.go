@@ -10,6 +10,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/guest/agent/internal/agent"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/announce"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/button"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/cgroup"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/console"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/machine"
@@ -27,6 +28,7 @@ func Machine(version string) error {
 	if err := starter.run(); err != nil {
 		starter.stages.Fail(err)
 	}
+	starter.button.Close()
 	out.Close()
 	return machine.PowerOff()
 }
@@ -50,6 +52,7 @@ type starter struct {
 	log      *slog.Logger
 	stages   *announce.Announcer
 	signals  <-chan os.Signal
+	button   *button.Listener // nil where the kernel has none
 	config   *boot.Config
 	listener net.Listener
 }
@@ -91,6 +94,9 @@ func (s *starter) modules() error {
 	failed := machine.LoadModules(machine.ModulesList)
 	s.warn("some kernel modules are missing", failed)
 	var err error
+	if s.button, err = button.Listen(s.log); err != nil {
+		s.log.Debug("events of ACPI are not heard", "error", err)
+	}
 	if s.listener, err = serve.ListenVsock(s.log); err != nil {
 		if failed != nil {
 			err = fmt.Errorf("%w (modules that failed: %w)", err, failed)
@@ -149,7 +155,7 @@ func (s *starter) serve() error {
 		return err
 	}
 	server := newServer(s.config.Token, a, s.log, s.listener)
-	heed(s.signals, a, s.log)
+	heed(s.signals, s.button.Pressed(), a, s.log)
 	s.stages.Ready(s.version)
 	err = server.wait()
 	a.Close()

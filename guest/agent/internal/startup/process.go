@@ -68,7 +68,7 @@ func process(version string, config *boot.Config, listen string, tree *cgroup.Tr
 		return err
 	}
 	server := newServer(config.Token, a, out.Logger(), listener)
-	heed(signals, a, out.Logger())
+	heed(signals, nil, a, out.Logger())
 	return server.wait()
 }
 

@@ -16,8 +16,11 @@ import (
 var stray = []os.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGUSR1,
 	unix.SIGSEGV, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGSTKFLT, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGVTALRM, unix.SIGIO, unix.SIGSYS}
 
+// powerButton is what ACPI's small driver for the power button sends to PID 1, by systemd's convention: SIGRTMIN+4.
+const powerButton = unix.Signal(38)
+
 // ending are signals that ask for a shutdown; the kernel sends SIGINT for Ctrl-Alt-Del, and SIGPWR when power fails.
-var ending = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGPWR}
+var ending = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGPWR, powerButton}
 
 // catch keeps signals from ending the program, from here to its end.
 func catch() <-chan os.Signal {
@@ -27,14 +30,17 @@ func catch() <-chan os.Signal {
 	return signals
 }
 
-// heed shuts the sandbox down when a signal asks for it.
-func heed(signals <-chan os.Signal, a *agent.Agent, log *slog.Logger) {
+// heed shuts the sandbox down when a signal or the power button asks for it.
+func heed(signals <-chan os.Signal, button <-chan struct{}, a *agent.Agent, log *slog.Logger) {
 	go func() {
 		select {
 		case s := <-signals:
 			log.Info("shutdown by signal", "signal", s)
-			_, _ = a.Shutdown(context.Background(), 0)
+		case <-button:
+			log.Info("shutdown by the power button")
 		case <-a.Ended():
+			return
 		}
+		_, _ = a.Shutdown(context.Background(), 0)
 	}()
 }
