@@ -19,7 +19,7 @@ var requiredModules = []string{"virtio_mmio", "vmw_vsock_virtio_transport"}
 // and the agent says so when somebody asks for it. libcrc32c (of erofs) asks for crc32c by the name of the algorithm,
 // which modules.dep does not know, hence crc32c_generic.
 var wantedModules = []string{
-	"virtio_console", "virtio_rng", "virtio_blk", "virtio_net", "virtio_balloon",
+	"virtio_console", "virtio_rng", "virtio_blk", "virtio_net", "virtio_balloon", "button",
 	"ext4", "crc32c_generic", "erofs", "overlay", "fuse", "virtiofs",
 }
 
