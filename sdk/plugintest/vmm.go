@@ -25,7 +25,8 @@ type VMMHarness struct {
 	Open func(t *testing.T) vmm.VMM
 	// Capabilities are those that the plugin declares.
 	Capabilities []string
-	// Kernel is the path of a kernel that boots with Initrd, an initramfs whose init is voidbox's guest agent.
+	// Kernel is the path of a kernel that boots with Initrd, an initramfs whose init is voidbox's guest agent. It has a driver for
+	// the power button.
 	Kernel, Initrd string
 	// Segment wraps an encoded boot configuration in an archive for the initramfs.
 	Segment func(config []byte) ([]byte, error)
@@ -131,6 +132,16 @@ func (s *vmmSession) boot() {
 	if _, err := s.agent.Info(s.ctx); err != nil {
 		s.Fatalf("the guest agent does not answer: %v\nconsole:\n%s", err, s.console())
 	}
+}
+
+// bootMain is boot with a shell as the guest's main process, which has run setup by then and waits for signals.
+func (s *vmmSession) bootMain(setup string) {
+	s.Helper()
+	// A pipe that both make, whoever comes first, is where they meet.
+	const meet = "mkfifo /tmp/set-up 2>/dev/null; "
+	s.config.Main = &boot.Main{Args: []string{"sh", "-c", meet + setup + "; echo > /tmp/set-up; while true; do sleep 1000 & wait; done"}}
+	s.boot()
+	s.sh(meet + "cat /tmp/set-up")
 }
 
 // sh runs a line of shell in the guest, as root, and returns what it prints.
