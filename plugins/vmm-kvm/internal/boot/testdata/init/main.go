@@ -88,8 +88,8 @@ func act(what string) error {
 	return fmt.Errorf("act=%s is unknown", what)
 }
 
-// awaitButton waits until the event device has had an interrupt. What tells programs of the button is a driver that small kernels
-// leave out.
+// awaitButton waits until the event device has had an interrupt. Whom the kernel tells of it, and how, is up to its driver for the
+// button; where that is a signal to PID 1, Go's runtime passes it over.
 func awaitButton() error {
 	before := fmt.Sprint(interrupts("ACPI:Ged"))
 	log.Print("init: waiting for the button")
