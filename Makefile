@@ -4,7 +4,7 @@ GO      ?= go
 BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/voidbox-run/voidbox/internal/version.version=$(VERSION)
-PLUGINS := vmm-kvm vmm-qemu llm-replay sandbox-mock
+PLUGINS := vmm-kvm vmm-qemu network-slirp llm-replay sandbox-mock
 AREAS   := boot block vsock link net share image run
 
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
@@ -26,8 +26,8 @@ build: ## build voidbox, its plugins and the guest agent into bin/
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox ./cmd/voidbox
 	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-guest-agent ./guest/agent
-	@for p in $(PLUGINS); do echo "$(GO) build -o $(BIN)/voidbox-$$p ./plugins/$$p"; \
-	  $(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p ./plugins/$$p || exit 1; done
+	@for p in $(PLUGINS); do from=./plugins/$$(echo $$p | sed s/^network-/net-/); echo "$(GO) build -o $(BIN)/voidbox-$$p $$from"; \
+	  $(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p $$from || exit 1; done
 
 demo: deps-run build ## run an agent in a real VM (installs QEMU, fetches a kernel, once)
 	$(BIN)/voidbox run examples/hello.hcl

@@ -14,12 +14,13 @@ import (
 
 // programs are the binaries by name, with the package that each is built from.
 var programs = map[string]string{
-	"voidbox":              "./cmd/voidbox",
-	"voidbox-guest-agent":  "./guest/agent",
-	"voidbox-vmm-kvm":      "./plugins/vmm-kvm",
-	"voidbox-vmm-qemu":     "./plugins/vmm-qemu",
-	"voidbox-sandbox-mock": "./plugins/sandbox-mock",
-	"voidbox-llm-replay":   "./plugins/llm-replay",
+	"voidbox":               "./cmd/voidbox",
+	"voidbox-guest-agent":   "./guest/agent",
+	"voidbox-vmm-kvm":       "./plugins/vmm-kvm",
+	"voidbox-vmm-qemu":      "./plugins/vmm-qemu",
+	"voidbox-network-slirp": "./plugins/net-slirp",
+	"voidbox-sandbox-mock":  "./plugins/sandbox-mock",
+	"voidbox-llm-replay":    "./plugins/llm-replay",
 }
 
 var build = sync.OnceValues(buildAll)

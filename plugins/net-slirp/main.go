@@ -1,4 +1,4 @@
-// Command voidbox-net-slirp is the network plugin that needs no privileges: a TCP/IP stack in user space in front of the host's
+// Command voidbox-network-slirp is the network plugin that needs no privileges: a TCP/IP stack in user space in front of the host's
 // sockets, with an egress policy that is decided outside the guest.
 package main
 
