@@ -1,13 +1,11 @@
 package monitor
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/sandbox"
-	contract "github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/test/lab"
 )
 
@@ -15,12 +13,9 @@ func TestBootAndUse(t *testing.T) {
 	lab.RequireKVM(t)
 	m := freeMonitor(t, Options{})
 	s := bootGuest(t, m, sandbox.Spec{})
-	var out bytes.Buffer
-	exit, err := s.Exec(t.Context(), contract.Command{Args: []string{"sh", "-c", "echo hello from $(uname -s)"}}, contract.IO{Stdout: &out})
-	if err != nil || exit.Code != 0 || out.String() != "hello from Linux\n" {
-		t.Errorf("exec: %+v, %v, output %q", exit, err, out.String())
+	if out := shell(t, s, "echo hello from $(uname -s)"); out != "hello from Linux\n" {
+		t.Errorf("output %q", out)
 	}
-	_ = m.Console(t.Context(), false, func(data []byte, _ uint64) error { t.Logf("console:\n%s", data); return nil })
 	counters, err := m.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
