@@ -13,7 +13,7 @@ import (
 )
 
 // Start starts the VMM plugin name, whose program lies in dir, with a configuration block; empty means none. It ends with the
-// test, which fails if the plugin does not end well.
+// test.
 func Start(t testing.TB, dir, name, config string) *pluginhost.Instance {
 	t.Helper()
 	runtime, err := os.MkdirTemp("", "vb") // short enough for sockets
@@ -41,6 +41,13 @@ func Start(t testing.TB, dir, name, config string) *pluginhost.Instance {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return plugin
+}
+
+// StartImmortal is Start for a plugin whose death fails the test.
+func StartImmortal(t testing.TB, dir, name, config string) *pluginhost.Instance {
+	t.Helper()
+	plugin := Start(t, dir, name, config)
 	t.Cleanup(func() {
 		if err := plugin.Err(); err != nil {
 			t.Errorf("the plugin: %v", err)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,22 +17,32 @@ import (
 	"github.com/voidbox-run/voidbox/test/lab"
 )
 
-const program = "/lab/voidbox-vmm-kvm"
+// Where the lab has what the tests run.
+const (
+	programs = "/lab"
+	examples = "/lab/examples"
+)
 
 func TestMain(m *testing.M) {
-	lab.Main(m, lab.GuestSystem, lab.Program("github.com/voidbox-run/voidbox/plugins/vmm-kvm", filepath.Base(program)))
+	options := []lab.Option{lab.GuestSystem, lab.Files(lab.File{Host: filepath.Join("..", "..", "examples"), Guest: examples})}
+	for name, pkg := range map[string]string{
+		"voidbox": "cmd/voidbox", "voidbox-guest-agent": "guest/agent", "voidbox-vmm-kvm": "plugins/vmm-kvm", "voidbox-llm-replay": "plugins/llm-replay",
+	} {
+		options = append(options, lab.Program("github.com/voidbox-run/voidbox/"+pkg, name))
+	}
+	lab.Main(m, options...)
 }
 
-// plugin starts the plugin as a run does, jail and all.
-func plugin(t *testing.T, config string) *pluginhost.Instance {
+// programDir is the directory of the programs.
+func programDir(t *testing.T) string {
 	t.Helper()
-	return testmonitor.Start(t, filepath.Dir(lab.Path(t, program)), "kvm", config)
+	return filepath.Dir(lab.Path(t, programs+"/voidbox"))
 }
 
 func TestContract(t *testing.T) {
 	lab.RequireKVM(t)
 	plugintest.VMM(t, plugintest.VMMHarness{
-		Open:         func(t *testing.T) vmm.VMM { return plugin(t, "").VMM() },
+		Open:         func(t *testing.T) vmm.VMM { return testmonitor.StartImmortal(t, programDir(t), "kvm", "").VMM() },
 		Capabilities: []string{vmm.CapPause, vmm.CapNet, vmm.CapFS, vmm.CapRelink},
 		Kernel:       lab.Path(t, lab.GuestKernel),
 		Initrd:       lab.Path(t, lab.GuestInitrd),
@@ -40,8 +51,8 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// box boots a sandbox in a VM of the plugin's.
-func box(t *testing.T, spec sandbox.Spec) *sandbox.Sandbox {
+// boot makes a sandbox in a VM of the plugin's, which is started as a run does it, jail and all.
+func boot(t *testing.T, spec sandbox.Spec) (*sandbox.Sandbox, *pluginhost.Instance) {
 	t.Helper()
 	images, err := image.OpenCache(t.TempDir())
 	if err != nil {
@@ -49,13 +60,20 @@ func box(t *testing.T, spec sandbox.Spec) *sandbox.Sandbox {
 	}
 	spec.Kernel, spec.Initrd = lab.Path(t, lab.GuestKernel), lab.Path(t, lab.GuestInitrd)
 	spec.ReadyTimeout = 3 * time.Minute // no test is about this limit, and the lab may be busy
-	p := plugin(t, "")
+	p := testmonitor.Start(t, programDir(t), "kvm", "")
 	s, err := sandbox.NewVM(t.Context(), sandbox.VMConfig{VMM: p.VMM(), Images: images, Dir: p.RuntimeDir(), Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, p
+}
+
+// box is boot for a sandbox that ends well with the test.
+func box(t *testing.T, spec sandbox.Spec) *sandbox.Sandbox {
+	t.Helper()
+	s, p := boot(t, spec)
 	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
+		if err := errors.Join(s.Close(context.Background()), p.Err()); err != nil {
 			t.Errorf("close the sandbox: %v", err)
 		}
 	})

@@ -21,7 +21,7 @@ func TestContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	plugintest.VMM(t, plugintest.VMMHarness{
-		Open:         func(t *testing.T) vmm.VMM { return testmonitor.Start(t, testbin.Dir(t), "qemu", "").VMM() },
+		Open:         func(t *testing.T) vmm.VMM { return testmonitor.StartImmortal(t, testbin.Dir(t), "qemu", "").VMM() },
 		Capabilities: []string{vmm.CapPause},
 		Kernel:       means.Kernel.Path,
 		Initrd:       initrd,
