@@ -16,8 +16,8 @@ import (
 
 var resolver = netip.AddrPortFrom(wiretest.DNSIP, dnsPort)
 
-// upstream is a resolver on the host's loopback that knows every name, at one address.
-func upstream(t *testing.T, addr string) func() []netip.AddrPort {
+// upstream is a resolver on the host's loopback that knows the addresses of names.
+func upstream(t *testing.T, zone func(name string) string) func() []netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -38,10 +38,12 @@ func upstream(t *testing.T, addr string) func() []netip.AddrPort {
 				continue
 			}
 			m.Response, m.Additionals = true, nil
-			m.Answers = []dnsmessage.Resource{{
-				Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 60},
-				Body:   &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()},
-			}}
+			if addr := zone(m.Questions[0].Name.String()); addr != "" {
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 60},
+					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()},
+				}}
+			}
 			if out, err := m.Pack(); err == nil {
 				_, _ = conn.WriteToUDPAddrPort(out, from)
 			}
@@ -51,15 +53,45 @@ func upstream(t *testing.T, addr string) func() []netip.AddrPort {
 	return func() []netip.AddrPort { return []netip.AddrPort{at} }
 }
 
-// newPolicedWorld is a guest under a policy, with a resolver on the host.
+// newPolicedWorld is a guest under a policy, with a resolver on the host that knows every name, at one address.
 func newPolicedWorld(t *testing.T, p network.Policy, addr string) *world {
+	t.Helper()
+	return newZonedWorld(t, p, func(string) string { return addr })
+}
+
+func newZonedWorld(t *testing.T, p network.Policy, zone func(name string) string) *world {
 	t.Helper()
 	spec := wiretest.Layout()
 	spec.Policy = p
 	spec.Services = []network.Service{{Name: "ollama", Guest: at(0), TCPAddress: "127.0.0.1:9"}}
 	n := newNetwork(t)
-	n.opt.Resolvers = upstream(t, addr)
+	n.opt.Resolvers = upstream(t, zone)
 	return &world{Guest: wiretest.Attach(t, n, spec), net: n, spec: spec}
+}
+
+// denials watches the events and returns what waits for the next denial, which must be by a rule.
+func (w *world) denials() (expect func(what, rule string)) {
+	t := w.T
+	ctx, cancel := context.WithCancel(t.Context())
+	denied := make(chan network.Event, 1000)
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		_ = w.net.Watch(ctx, func(e network.Event) error {
+			if e.Kind == network.Denied {
+				denied <- e
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-watching })
+	waitFor(t, func() bool { return w.net.att.log.Watched() })
+	return func(what, rule string) {
+		t.Helper()
+		if e := <-denied; e.Rule != rule {
+			t.Errorf("%s: %+v; want a denial by %s", what, e, rule)
+		}
+	}
 }
 
 func ask(t *testing.T, name string) string {
@@ -127,22 +159,7 @@ func TestResolverOverTCP(t *testing.T) {
 // What is denied is answered at once, and logged with its rule.
 func TestDenied(t *testing.T) {
 	w := newPolicedWorld(t, onlyExample, "198.51.100.1")
-	ctx, cancel := context.WithCancel(t.Context())
-	events := make(chan network.Event, 100)
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		_ = w.net.Watch(ctx, func(e network.Event) error { events <- e; return nil })
-	}()
-	defer func() { cancel(); <-watching }()
-	waitFor(t, func() bool { return w.net.att.log.Watched() })
-
-	expect := func(what, rule string) {
-		t.Helper()
-		if e := <-events; e.Kind != network.Denied || e.Rule != rule {
-			t.Errorf("%s: %+v; want a denial by %s", what, e, rule)
-		}
-	}
+	expect := w.denials()
 	for _, c := range []struct{ to, rule string }{
 		{"198.51.100.1:443", policy.RuleDefault}, // not looked up yet
 		{"8.8.8.8:53", policy.RuleResolver},
