@@ -10,10 +10,18 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 // Until is a size for short commands and plugins: small for any machine, and out of reach for a short run.
 const Until = 64 << 20
+
+// delay is the one that is in force.
+var delay struct {
+	mu      sync.Mutex
+	on      bool
+	percent int // what Go has by default, or what the caller had set
+}
 
 // Delay lets the process grow to so many bytes before it collects. It is called once, at the beginning of main. Whoever sets GOGC
 // or GOMEMLIMIT knows better, and is left alone.
@@ -21,12 +29,24 @@ func Delay(bytes int64) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
+	delay.mu.Lock()
+	defer delay.mu.Unlock()
 	debug.SetMemoryLimit(bytes)
-	percent := debug.SetGCPercent(-1)
+	delay.percent = debug.SetGCPercent(-1)
+	delay.on = true
 	// The first collection finds the mark dead, and that ends the delay.
 	mark := new([4]*byte) // with pointers, so that it shares no block with others
-	runtime.AddCleanup(mark, func(percent int) {
-		debug.SetGCPercent(percent)
-		debug.SetMemoryLimit(math.MaxInt64)
-	}, percent)
+	runtime.AddCleanup(mark, func(struct{}) { End() }, struct{}{})
+}
+
+// End ends the delay, for a process that has started and is to stay small from now on. It collects nothing.
+func End() {
+	delay.mu.Lock()
+	defer delay.mu.Unlock()
+	if !delay.on {
+		return
+	}
+	delay.on = false
+	debug.SetGCPercent(delay.percent)
+	debug.SetMemoryLimit(math.MaxInt64)
 }

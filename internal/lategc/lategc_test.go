@@ -44,6 +44,29 @@ func TestDelay(t *testing.T) {
 	}
 }
 
+func TestEndIsForGood(t *testing.T) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		t.Setenv(name, "")
+	}
+	percent := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
+	Delay(Until)
+	before := collections()
+	End()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 || collections() != before {
+		t.Errorf("the limit is %d, and there were %d collections", got, collections()-before)
+	}
+	if got := debug.SetGCPercent(50); got != 100 {
+		t.Errorf("GOGC is %d after the end", got)
+	}
+	runtime.GC() // finds the mark, which has nothing to end any more
+	runtime.GC()
+	End()
+	if got := debug.SetGCPercent(100); got != 50 {
+		t.Errorf("GOGC is %d, and was set to 50 after the end", got)
+	}
+}
+
 func TestEnvironmentWins(t *testing.T) {
 	t.Setenv("GOGC", "50")
 	limit := debug.SetMemoryLimit(-1)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/voidbox-run/voidbox/internal/hostmem"
 	"github.com/voidbox-run/voidbox/internal/kvmhost"
+	"github.com/voidbox-run/voidbox/internal/lategc"
 	"github.com/voidbox-run/voidbox/internal/version"
 	"github.com/voidbox-run/voidbox/internal/vmlifecycle"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/jail"
@@ -103,8 +105,19 @@ func (m *Monitor) Start(context.Context) error {
 	return m.states.Change("start", vmlifecycle.Created, vmlifecycle.Running, func() error {
 		// Told first: from then on the guest's own events may come.
 		m.events.Add(vmm.Event{Kind: vmm.Started})
+		time.AfterFunc(settleTime, settle)
 		return m.vm.vcpus.Resume()
 	})
+}
+
+// settleTime is how long a guest has the processors for itself before the monitor cleans up after having made it.
+const settleTime = 10 * time.Second
+
+// settle makes the process small: most of what making a VM took is garbage, and what a VM that runs takes is little.
+func settle() {
+	lategc.End()
+	debug.SetGCPercent(50)
+	debug.FreeOSMemory()
 }
 
 // Pause implements vmm.VMM.
