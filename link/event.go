@@ -17,9 +17,13 @@ import (
 
 // event is an eventfd that one end signals and the other waits for, through the runtime's poller (doc.go says why).
 // The peer holds it too and may do with it what it wants, so nothing is concluded from a wake-up.
+//
+// The eventfd itself is not in the runtime's poller, which asks for everything that happens to a file: this end would be woken
+// by its own signal, and whenever the peer takes one. An epoll instance in between asks for signals only, where this end waits.
 type event struct {
-	file *os.File
-	raw  syscall.RawConn
+	counter int // the eventfd
+	ready   atomic.Pointer[os.File]
+	raw     syscall.RawConn // of ready
 
 	// signalling is set around a write, which blocks if the peer has filled the counter and made the file blocking.
 	signalling atomic.Bool
@@ -46,20 +50,31 @@ func openEvent(fd int) (*event, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "link event")
-	// A file that the poller does not take has no deadlines.
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("event descriptor: %w", err)
-	}
-	raw, err := f.SyscallConn()
+	return &event{counter: fd}, nil
+}
+
+// prepare makes what this end waits with. Whoever interrupts before that finds nothing to interrupt, and is found by wait.
+func (e *event) prepare() error {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("event descriptor: %w", err)
+		return fmt.Errorf("epoll: %w", err)
 	}
-	e := &event{file: f, raw: raw}
+	err = unix.SetNonblock(fd, true) // else os takes it for a file without a poller
+	if err == nil {
+		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, e.counter, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(e.counter)})
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("epoll: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "link event")
+	if e.raw, err = f.SyscallConn(); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("epoll: %w", err)
+	}
 	e.take = e.tryTake
-	return e, nil
+	e.ready.Store(f)
+	return nil
 }
 
 // checkEvent refuses what is no eventfd, for a write to another kind of file could block or do harm. Files without a
@@ -86,25 +101,25 @@ var one = binary.NativeEndian.AppendUint64(nil, 1)
 func addOne(fd uintptr) { _, _ = unix.Write(int(fd), one) }
 
 // fd calls f with the descriptor.
-func (e *event) fd(f func(fd uintptr)) { _ = e.raw.Control(f) }
+func (e *event) fd(f func(fd uintptr)) { f(uintptr(e.counter)) }
 
 // signal adds one. A full counter has been signalled anyway.
 func (e *event) signal() {
 	e.signalling.Store(true)
-	_ = e.raw.Control(addOne)
+	addOne(uintptr(e.counter))
 	e.signalling.Store(false)
 }
 
 // unblock ends a signal that the peer holds up, by emptying the counter.
 func (e *event) unblock() {
 	for e.signalling.Load() {
-		_ = e.raw.Control(func(fd uintptr) { _, _ = takeCounter(fd) })
+		_, _ = takeCounter(uintptr(e.counter))
 		time.Sleep(10 * time.Microsecond)
 	}
 }
 
-func (e *event) tryTake(fd uintptr) bool {
-	_, errno := takeCounter(fd)
+func (e *event) tryTake(uintptr) bool {
+	_, errno := takeCounter(uintptr(e.counter))
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		return errno == unix.EINTR
 	}
@@ -115,6 +130,14 @@ func (e *event) tryTake(fd uintptr) bool {
 // wait blocks until the event was signalled, the link went down or ctx ended; only the last is an error. It may also
 // return for no reason. Only one goroutine waits at a time.
 func (e *event) wait(ctx context.Context, l *Link) error {
+	if e.ready.Load() == nil {
+		if err := e.prepare(); err != nil {
+			return err
+		}
+		if l.isDown() {
+			return nil
+		}
+	}
 	if done := ctx.Done(); done != e.done {
 		e.watch(ctx, done)
 		// interrupt may have come before the deadline was cleared.
@@ -138,7 +161,7 @@ func (e *event) wait(ctx context.Context, l *Link) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// A context of an earlier wait ended late: ask for this one anew.
 		e.done = nil
-		_ = e.file.SetReadDeadline(time.Time{})
+		_ = e.ready.Load().SetReadDeadline(time.Time{})
 		return nil // and whoever waits in a loop finds a link that went down in between
 	}
 	return fmt.Errorf("link event: %w", err)
@@ -149,7 +172,7 @@ func (e *event) watch(ctx context.Context, done <-chan struct{}) {
 	if e.forget != nil {
 		e.forget()
 		e.forget = nil
-		_ = e.file.SetReadDeadline(time.Time{})
+		_ = e.ready.Load().SetReadDeadline(time.Time{})
 	}
 	e.done = done
 	if done != nil {
@@ -158,11 +181,18 @@ func (e *event) watch(ctx context.Context, done <-chan struct{}) {
 }
 
 // interrupt ends the present wait and all later ones.
-func (e *event) interrupt() { _ = e.file.SetReadDeadline(time.Unix(1, 0)) }
+func (e *event) interrupt() {
+	if f := e.ready.Load(); f != nil {
+		_ = f.SetReadDeadline(time.Unix(1, 0))
+	}
+}
 
 func (e *event) close() {
 	if e.forget != nil {
 		e.forget()
 	}
-	_ = e.file.Close()
+	if f := e.ready.Load(); f != nil {
+		_ = f.Close()
+	}
+	_ = unix.Close(e.counter)
 }
