@@ -10,8 +10,6 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/grpc"
-
 	"github.com/voidbox-run/voidbox/sdk/boot"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -60,7 +58,6 @@ type vmmSession struct {
 	dir     string // of the VM's sockets
 	spec    vmm.Machine
 	config  *boot.Config
-	conn    *grpc.ClientConn // to the guest agent
 	agent   sandbox.Sandbox
 	history *vmmHistory
 }
