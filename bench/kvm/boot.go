@@ -21,7 +21,7 @@ func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	var ours, theirs []float64
 	exits := map[bool]map[string]uint64{}
 	err = b.turns(ctx, b.rounds, sandbox.Spec{}, nil, func(mine, count bool, box *box) error {
-		exits[mine] = kvmCounters(box.pid)
+		exits[mine] = kvmCounters()
 		if !count {
 			return nil
 		}

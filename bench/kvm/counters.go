@@ -10,19 +10,17 @@ import (
 	"strings"
 )
 
-// kvmCounters reads what KVM has counted for the VM of a process, for the VM and its first vCPU (debugfs: kvm/<pid>-<fd>/...).
-func kvmCounters(pid int) map[string]uint64 {
+// kvmCounters reads what KVM has counted for the VMs that run, of which there is one (debugfs: kvm/*).
+func kvmCounters() map[string]uint64 {
 	out := map[string]uint64{}
-	for _, pattern := range []string{"*", "vcpu0/*"} {
-		files, _ := filepath.Glob(fmt.Sprintf("/sys/kernel/debug/kvm/%d-*/%s", pid, pattern))
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				continue
-			}
-			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil {
-				out[filepath.Base(file)] += n
-			}
+	files, _ := filepath.Glob("/sys/kernel/debug/kvm/*")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // a directory
+		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			out[filepath.Base(file)] = n
 		}
 	}
 	return out

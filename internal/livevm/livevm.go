@@ -61,6 +61,7 @@ type VM struct {
 	Monitor vmm.VMM
 	PID     int           // of the monitor
 	Took    time.Duration // from nothing to the agent's answer
+	Finding time.Duration // of that, finding or building kernel and initramfs
 	plugin  *pluginhost.Instance
 }
 
@@ -74,20 +75,29 @@ func (l *Launcher) Boot(ctx context.Context, r Request) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Progress != nil {
-		r.Progress(StagePlugin)
+	vm := &VM{Monitor: plugin.VMM(), PID: plugin.PID(), plugin: plugin}
+	finding := time.Now()
+	progress := func(stage sandbox.Stage) {
+		if stage == sandbox.StageCreate {
+			vm.Finding = time.Since(finding)
+		}
+		if r.Progress != nil {
+			r.Progress(stage)
+		}
 	}
+	progress(StagePlugin)
 	monitor := plugin.VMM()
 	if len(r.Disks) > 0 {
 		monitor = &WithDisks{VMM: monitor, Disks: r.Disks}
 	}
 	box, err := sandbox.NewVM(ctx, sandbox.VMConfig{
-		VMM: monitor, Images: l.Images, Dir: plugin.RuntimeDir(), Agent: l.Agent(), Spec: r.Spec, Progress: r.Progress,
+		VMM: monitor, Images: l.Images, Dir: plugin.RuntimeDir(), Agent: l.Agent(), Spec: r.Spec, Progress: progress,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boot on %s: %w", r.Monitor, err), plugin.Close(context.WithoutCancel(ctx)))
 	}
-	return &VM{Sandbox: box, Monitor: plugin.VMM(), PID: plugin.PID(), Took: time.Since(start), plugin: plugin}, nil
+	vm.Sandbox, vm.Took = box, time.Since(start)
+	return vm, nil
 }
 
 // Close shuts the sandbox down and ends its monitor.

@@ -19,10 +19,10 @@ func main() {
 		Capabilities: []string{vmm.CapPause, vmm.CapNet, vmm.CapFS, vmm.CapRelink},
 		Namespaces:   []string{"user", "net"}, // nothing to gain in either
 		Schema: base.Schema{Attributes: []base.Attribute{
-			{Name: "huge_pages", Type: "bool", Description: "Back guest memory with transparent huge pages; false by default."},
+			{Name: "huge_pages", Type: "bool", Description: "Back guest memory with transparent huge pages: a tenth of the faults while it boots, for memory beside what the guest touches; true by default."},
 		}},
 		Configure: func(_ context.Context, c base.Config) error {
-			opt := monitor.Options{RuntimeDir: c.RuntimeDir}
+			opt := monitor.Options{RuntimeDir: c.RuntimeDir, HugePages: true}
 			if err := c.Decode(&opt); err != nil {
 				return err
 			}

@@ -54,6 +54,7 @@ func check(m vmm.Machine) error {
 func commandLine(m vmm.Machine) string {
 	const own = "console=ttyS0 8250.nr_uarts=1" + // the only serial port there is: the kernel need not look for others
 		" loglevel=5" + // warnings
+		" pci=off" + // there is no bus, and the kernel complains when it finds none
 		" panic=-1" + // a panic resets at once, and that is the end
 		" rcupdate.rcu_expedited=1" // network and mounts wait for grace periods; few CPUs make them cheap
 	if m.CommandLine == "" {
