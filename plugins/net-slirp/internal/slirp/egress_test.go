@@ -36,7 +36,7 @@ func TestEgress(t *testing.T) {
 	if os.Getenv(innerTest) != "" {
 		t.Skip("this is the inside")
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInside", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInside", "-test.v", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), innerTest+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
@@ -281,16 +281,47 @@ func TestInsideEgress(t *testing.T) {
 		})
 	}
 	for what, c := range map[string]struct{ to, rule string }{
-		"another address":     {evilHost + ":443", policy.RuleDefault},
-		"the host's address":  {theHost + ":80", policy.RuleHost},
-		"the metadata server": {"169.254.169.254:80", policy.RuleMetadata},
-		"a neighbour":         {"10.1.1.1:80", policy.RulePrivate},
-		"another resolver":    {evilHost + ":53", policy.RuleResolver},
-		"DNS over TLS":        {evilHost + ":853", policy.RuleResolver},
+		"another address":            {evilHost + ":443", policy.RuleDefault},
+		"the host's address":         {theHost + ":80", policy.RuleHost},
+		"the metadata server":        {"169.254.169.254:80", policy.RuleMetadata},
+		"link-local":                 {"169.254.1.1:80", policy.RuleLinkOnly},
+		"a neighbour":                {"10.1.1.1:80", policy.RulePrivate},
+		"the gateway":                {"10.0.2.2:22", policy.RuleGateway},
+		"the gateway by its service": {"10.0.2.2:80", policy.RuleGateway},
+		"the resolver":               {"10.0.2.3:80", policy.RuleGateway},
+		"the guest's network":        {"10.0.2.77:80", policy.RuleGateway},
+		"loopback":                   {"127.0.0.1:80", policy.RuleMartian},
+		"nothing":                    {"0.0.0.0:80", policy.RuleMartian},
+		"IPv4 in IPv6":               {"[::ffff:203.0.113.11]:80", policy.RuleMartian},
+		"IPv4 behind a translator":   {"[64:ff9b::cb00:710b]:80", policy.RuleTranslated},
+		"IPv4 behind a tunnel":       {"[2002:cb00:710b::1]:80", policy.RuleTranslated},
+		"another resolver":           {evilHost + ":53", policy.RuleResolver},
+		"DNS over TLS":               {evilHost + ":853", policy.RuleResolver},
+		"DNS over TLS at a good one": {goodHost + ":853", policy.RuleResolver},
 	} {
-		w.Open(netip.MustParseAddrPort(c.to)).ExpectReset()
+		w.Open(netip.MustParseAddrPort(c.to))
 		denied(what, c.rule)
 	}
+	for what, c := range map[string]struct{ to, rule string }{
+		"QUIC":                     {goodHost + ":443", policy.RuleResolver},
+		"another resolver by UDP":  {evilHost + ":53", policy.RuleResolver},
+		"DNS over QUIC":            {evilHost + ":853", policy.RuleResolver},
+		"any UDP":                  {goodHost + ":9", policy.RuleDefault},
+		"multicast":                {"224.0.0.251:5353", policy.RuleMartian},
+		"broadcast":                {"255.255.255.255:137", policy.RuleMartian},
+		"broadcast of the network": {"10.0.2.255:137", policy.RuleGateway},
+	} {
+		w.Send(wiretest.UDP{From: addrPort(wiretest.GuestIP, 9), To: netip.MustParseAddrPort(c.to), Payload: []byte("x")})
+		denied(what, c.rule)
+	}
+	for what, to := range map[string]string{"a tunnel of pings": goodHost, "pings elsewhere": evilHost} {
+		w.Send(wiretest.Echo{From: wiretest.GuestIP, To: netip.MustParseAddr(to), Payload: []byte("data")})
+		denied(what, policy.RuleDefault)
+	}
+	w.lookUp("data-that-leaves.b.example.", "")
+	denied("a tunnel of lookups", policy.RuleDefault)
+	w.askTCP(resolver, "data-that-leaves.b.example.")
+	denied("a tunnel of lookups over TCP", policy.RuleDefault)
 	for _, at := range []string{evilHost + ":80", evilHost + ":443", theHost + ":80"} {
 		if b := got.take(at); b != "" {
 			t.Errorf("%s got %q", at, b)
@@ -338,4 +369,11 @@ func (w *world) lookUp(name, addr string) {
 	if _, got := answer(t, p.Payload); got != addr {
 		t.Errorf("%s is at %q; want %q", name, got, addr)
 	}
+}
+
+// askTCP asks a resolver over TCP.
+func (w *world) askTCP(at netip.AddrPort, name string) {
+	w.T.Helper()
+	question := ask(w.T.(*testing.T), name)
+	w.Dial(at).Send(string([]byte{0, byte(len(question))}) + question)
 }

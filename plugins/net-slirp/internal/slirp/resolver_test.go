@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -88,8 +89,13 @@ func (w *world) denials() (expect func(what, rule string)) {
 	waitFor(t, func() bool { return w.net.att.log.Watched() })
 	return func(what, rule string) {
 		t.Helper()
-		if e := <-denied; e.Rule != rule {
-			t.Errorf("%s: %+v; want a denial by %s", what, e, rule)
+		select {
+		case e := <-denied:
+			if e.Rule != rule {
+				t.Errorf("%s: %+v; want a denial by %s", what, e, rule)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: no denial; want one by %s", what, rule)
 		}
 	}
 }
