@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,7 @@ func (v *vm) release() error {
 
 // metrics reads every counter. It may be called at any time, also when the VM has ended.
 func (v *vm) metrics() map[string]uint64 {
-	counters := map[string]uint64{"console.bytes": v.ring.Written()}
+	counters := map[string]uint64{"console.bytes": v.ring.Written(), "runtime.goroutines": uint64(runtime.NumGoroutine())}
 	add := func(prefix string, more map[string]uint64) {
 		for name, value := range more {
 			counters[prefix+name] = value

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/voidbox-run/voidbox/internal/benchtable"
+	"github.com/voidbox-run/voidbox/internal/livevm"
+)
+
+// record is a soak, in pieces.
+type record struct {
+	Pieces []piece `json:"pieces"`
+}
+
+// piece is one VM's life.
+type piece struct {
+	Seconds float64          `json:"seconds"`
+	Done    map[string]int64 `json:"done"`
+	Samples []measurement    `json:"samples"`
+}
+
+// measurement is the monitor at one moment.
+type measurement struct {
+	livevm.Footprint
+	Goroutines int
+}
+
+func (r *record) save(path string) error {
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// What may come and go: descriptors and goroutines of connections that happen to be open, memory that waits for a collection.
+const (
+	slackCount  = 8
+	slackMemory = 1024 // KiB
+)
+
+// judge compares the last third of each piece with its second third, when whatever grows at the start has grown.
+func (r *record) judge() error {
+	var failed error
+	total := 0.0
+	for i, p := range r.Pieces {
+		total += p.Seconds
+		if len(p.Samples) < 6 {
+			return fmt.Errorf("piece %d has only %d samples", i+1, len(p.Samples))
+		}
+		third := len(p.Samples) / 3
+		middle, last := p.Samples[third:2*third], p.Samples[2*third:]
+		fmt.Printf("piece %d: %.0f s, %v\n", i+1, p.Seconds, p.Done)
+		for _, q := range []struct {
+			name  string
+			of    func(measurement) float64
+			slack float64
+		}{
+			{"memory, KiB", func(m measurement) float64 { return m.Anonymous }, slackMemory},
+			{"descriptors", func(m measurement) float64 { return float64(m.Files) }, slackCount},
+			{"threads", func(m measurement) float64 { return float64(m.Threads) }, slackCount},
+			{"goroutines", func(m measurement) float64 { return float64(m.Goroutines) }, slackCount},
+		} {
+			before, after := median(middle, q.of), median(last, q.of)
+			fmt.Printf("  %-12s %8.0f, then %8.0f\n", q.name, before, after)
+			if after > before+q.slack {
+				failed = errors.Join(failed, fmt.Errorf("piece %d: %s grew from %.0f to %.0f", i+1, q.name, before, after))
+			}
+		}
+	}
+	fmt.Printf("%.0f s in all, no byte differed\n", total)
+	return failed
+}
+
+func median(samples []measurement, of func(measurement) float64) float64 {
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = of(s)
+	}
+	return benchtable.Median(values)
+}
