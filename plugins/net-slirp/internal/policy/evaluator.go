@@ -70,16 +70,19 @@ func (e *Evaluator) NoteHost(a netip.Addr) {
 }
 
 // Decide judges a flow by its addresses.
-func (e *Evaluator) Decide(f Flow) Verdict {
-	if v, done := e.fixed(f); done {
+func (e *Evaluator) Decide(f Flow) Verdict { return e.decide(e.rules.Load(), f) }
+
+func (e *Evaluator) decide(rs *ruleset, f Flow) Verdict {
+	if v, done := e.fixed(rs, f); done {
 		return v
 	}
-	return e.byAddress(e.rules.Load(), f)
+	return e.byAddress(rs, f)
 }
 
 // DecideNamed judges a flow by what its first bytes say, where Decide asked for them.
 func (e *Evaluator) DecideNamed(f Flow, first sniff.Result) Verdict {
-	v := e.Decide(f)
+	rs := e.rules.Load()
+	v := e.decide(rs, f)
 	if !v.NeedsName {
 		return v
 	}
@@ -89,7 +92,7 @@ func (e *Evaluator) DecideNamed(f Flow, first sniff.Result) Verdict {
 	if !e.known.has(f.Destination.Addr(), first.Name, e.now()) {
 		return Verdict{Rule: RuleName, Name: first.Name, Reason: fmt.Sprintf("%s was not looked up, or is not at %s", first.Name, f.Destination.Addr())}
 	}
-	v = e.byName(e.rules.Load(), f, first.Name)
+	v = e.byName(rs, f, first.Name)
 	if v.Allow {
 		v.Guard = sniff.NewGuard(first)
 	}
@@ -98,18 +101,19 @@ func (e *Evaluator) DecideNamed(f Flow, first sniff.Result) Verdict {
 
 // Recheck judges a flow that was allowed once more, after the policy has changed. Its name counts as proven.
 func (e *Evaluator) Recheck(f Flow, was Verdict) Verdict {
-	v := e.Decide(f)
+	rs := e.rules.Load()
+	v := e.decide(rs, f)
 	if v.Allow || was.Guard == nil {
 		return v
 	}
-	if v, done := e.fixed(f); done {
+	if v, done := e.fixed(rs, f); done {
 		return v
 	}
-	return e.byName(e.rules.Load(), f, was.Name)
+	return e.byName(rs, f, was.Name)
 }
 
-// fixed judges by what no policy changes.
-func (e *Evaluator) fixed(f Flow) (v Verdict, done bool) {
+// fixed judges by what no rule changes.
+func (e *Evaluator) fixed(rs *ruleset, f Flow) (v Verdict, done bool) {
 	to := f.Destination.Addr()
 	if s := e.service(f); s != nil {
 		return Verdict{Allow: true, Rule: RuleService, Service: s, Reason: "service " + s.Name}, true
@@ -123,7 +127,7 @@ func (e *Evaluator) fixed(f Flow) (v Verdict, done bool) {
 	if rule := neverRule(to); rule != "" {
 		return Verdict{Rule: rule, Reason: "no rule can allow this address"}, true
 	}
-	if e.rules.Load().names && otherResolver(f) {
+	if rs.names && otherResolver(f) {
 		return Verdict{Rule: RuleResolver, Reason: "rules name domains, so names are resolved by the gateway only"}, true
 	}
 	return Verdict{}, false

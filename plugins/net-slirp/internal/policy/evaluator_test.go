@@ -262,3 +262,20 @@ func TestSetHost(t *testing.T) {
 		}
 	}
 }
+
+// A flow is judged in the time of a few system calls, under a long policy too.
+func BenchmarkDecide(b *testing.B) {
+	var lines []string
+	for i := range 500 {
+		lines = append(lines, "-172."+strconv.Itoa(i%256)+".0.0/16", "+*.d"+strconv.Itoa(i)+".example:443")
+	}
+	e, _ := evaluator(b, rules(lines...))
+	e.Learn("x.d499.example", addrs("9.9.9.9"), time.Minute)
+	f := flow("tcp 9.9.9.9:443")
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := e.Decide(f); !v.NeedsName {
+			b.Fatalf("%+v", v)
+		}
+	}
+}

@@ -51,11 +51,10 @@ func (e *Evaluator) explainName(f network.Flow, name string) network.Verdict {
 	}
 	// Any public address will do: those that are guarded are dropped from the answer.
 	flow := Flow{Protocol: f.Protocol, Destination: netip.AddrPortFrom(examplePublic, f.Port)}
-	if e.Restricted() && otherResolver(flow) {
-		v, _ := e.fixed(flow)
+	rs := e.rules.Load()
+	if v, done := e.fixed(rs, flow); done {
 		return explained(v)
 	}
-	rs := e.rules.Load()
 	if f.Protocol != network.TCP && rs.decidesByName(f, name) {
 		return network.Verdict{Rule: RuleName, Reason: "a name is proven over TCP only; name the address in a rule"}
 	}
