@@ -127,6 +127,10 @@ func open(fds []int, geo geometry) (mem []byte, events []*event, err error) {
 		}
 		events = append(events, e)
 	}
+	if err := prepareWaits(events, true); err != nil {
+		closeEvents(events)
+		return nil, nil, err
+	}
 	mem, err = openMemory(fds[0], geo.size())
 	if err != nil {
 		closeEvents(events)

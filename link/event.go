@@ -53,7 +53,22 @@ func openEvent(fd int) (*event, error) {
 	return &event{counter: fd}, nil
 }
 
-// prepare makes what this end waits with. Whoever interrupts before that finds nothing to interrupt, and is found by wait.
+// prepareWaits makes what an end waits with, for the events that it waits for: records of the ring that it reads, and room in the
+// one that it writes.
+func prepareWaits(events []*event, device bool) error {
+	for i, e := range events {
+		up, room := i%eventsPerLane < eventsPerLane/2, i%2 == 1
+		if (up == device) != room {
+			continue
+		}
+		if err := e.prepare(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare makes what this end waits with.
 func (e *event) prepare() error {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -130,14 +145,6 @@ func (e *event) tryTake(uintptr) bool {
 // wait blocks until the event was signalled, the link went down or ctx ended; only the last is an error. It may also
 // return for no reason. Only one goroutine waits at a time.
 func (e *event) wait(ctx context.Context, l *Link) error {
-	if e.ready.Load() == nil {
-		if err := e.prepare(); err != nil {
-			return err
-		}
-		if l.isDown() {
-			return nil
-		}
-	}
 	if done := ctx.Done(); done != e.done {
 		e.watch(ctx, done)
 		// interrupt may have come before the deadline was cleared.

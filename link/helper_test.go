@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"testing"
@@ -90,6 +91,9 @@ func heapPair(t testing.TB, s settled) (device, plugin *Link) {
 			t.Fatal(err)
 		}
 		ends[0], ends[1] = append(ends[0], e), append(ends[1], other)
+	}
+	if err := errors.Join(prepareWaits(ends[0], true), prepareWaits(ends[1], false)); err != nil {
+		t.Fatal(err)
 	}
 	a, b := socketPair(t)
 	plugin = assemble(s, b, mem, ends[1])

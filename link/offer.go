@@ -187,6 +187,9 @@ func newOffered(conn *net.UnixConn, terms Terms, h hello) (l *Link, err error) {
 		events = append(events, e)
 		e.fd(func(fd uintptr) { fds = append(fds, int(fd)) })
 	}
+	if err := prepareWaits(events, false); err != nil {
+		return nil, err
+	}
 	for i := range s.geo.lanes {
 		up, down := s.geo.rings(mem, i)
 		up.init()
