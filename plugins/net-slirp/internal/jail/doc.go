@@ -10,7 +10,8 @@
 //   - descriptors are bounded, so that a guest cannot use up the host's.
 //
 // A call that is not on the list ends the process (SECCOMP_RET_KILL_PROCESS): the guest loses its network and the run says why. The
-// host clones user, mount and pid namespaces for the process where it may.
+// host clones a user and a mount namespace for the process where it may. (In a PID namespace the Go runtime never ends a call that is to be made
+// on all threads, as this package does.)
 //
 // What the plugin reads of the host comes before: the interfaces' addresses, and the resolver's files by descriptors that stay open.
 package jail

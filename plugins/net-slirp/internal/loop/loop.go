@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
 )
 
 // Events that a Watcher is told of.
@@ -150,7 +152,7 @@ func (l *Loop) poll() {
 	var events [maxEvents]unix.EpollEvent
 	n := 0
 	take := func(fd uintptr) bool {
-		n, err = unix.EpollWait(int(fd), events[:], 0)
+		n, err = hostsock.Poll(int(fd), events[:])
 		if err == unix.EINTR {
 			n, err = 0, nil
 		}

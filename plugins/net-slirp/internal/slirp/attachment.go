@@ -154,8 +154,11 @@ func (a *attachment) close() {
 		}
 		a.ends.Wait()
 		if a.stack != nil {
-			a.stack.Destroy()
-			a.tcp.Wait()
+			a.stack.Close()
+			if a.tcp != nil {
+				a.tcp.Wait()
+			}
+			a.stack.Wait()
 		}
 		if a.loop != nil {
 			a.loop.Close()

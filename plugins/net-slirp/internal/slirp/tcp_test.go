@@ -299,8 +299,14 @@ func TestPortIsUsedAgainAtOnce(t *testing.T) {
 	c.ExpectAck()
 	c.Next += 1 << 20
 	next := &wiretest.Conn{G: c.G, Local: c.Local, Remote: c.Remote, Next: c.Next + 1, Window: 65535}
-	w.Send(wiretest.TCP{From: c.Local, To: c.Remote, Seq: c.Next, Flags: wiretest.Syn, Window: 65535})
-	next.Accept()
+	var answer []*wiretest.Packet
+	waitFor(t, func() bool { // as a guest asks again, should it have been quicker than the plugin's state
+		w.Send(wiretest.TCP{From: c.Local, To: c.Remote, Seq: c.Next, Flags: wiretest.Syn, Window: 65535})
+		answer = w.Settled(wiretest.Between(c.Remote, c.Local), wiretest.HasFlags(wiretest.Syn|wiretest.Ack))
+		return len(answer) > 0
+	})
+	next.Seen = answer[0].Seq + 1
+	next.Ack()
 	server = accept(t, l)
 	next.Send("again")
 	if got := read(t, server, 5); got != "again" {

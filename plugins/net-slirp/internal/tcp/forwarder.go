@@ -60,6 +60,7 @@ type Forwarder struct {
 	openingTo map[netip.AddrPort]int                 // the same, counted by destination
 	published map[uint16]*listener
 	local     map[net.Conn]struct{}
+	shaking   map[*waiter.Queue]struct{} // of handshakes that goroutines wait for
 }
 
 // New makes a forwarder and has the stack use it.
@@ -67,6 +68,7 @@ func New(cfg Config) *Forwarder {
 	f := &Forwarder{
 		cfg: cfg, live: make(map[*flow]struct{}), opening: make(map[stack.TransportEndpointID]struct{}), openingTo: make(map[netip.AddrPort]int),
 		published: make(map[uint16]*listener), local: make(map[net.Conn]struct{}),
+		shaking: make(map[*waiter.Queue]struct{}),
 	}
 	setOption(cfg.Stack, tcpip.TCPTimeWaitTimeoutOption(timeWait))
 	setOption(cfg.Stack, tcpip.TCPSynRetriesOption(synRetries))
@@ -148,7 +150,6 @@ func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
 	}
 	if serve := f.cfg.Local[asked.Destination]; serve != nil {
 		f.serveLocal(r, serve)
-		f.opened(id)
 		return
 	}
 	verdict := f.cfg.Policy.Decide(asked)
@@ -252,8 +253,38 @@ func (f *Forwarder) Close() {
 	}
 }
 
-// Wait waits for goroutines that are left, once the stack is gone.
-func (f *Forwarder) Wait() { f.ends.Wait() }
+// Wait waits for goroutines that are left, once the stack is gone. Netstack leaves some of those that complete handshakes waiting.
+func (f *Forwarder) Wait() {
+	ended := make(chan struct{})
+	go func() {
+		f.ends.Wait()
+		close(ended)
+	}()
+	for {
+		f.mu.Lock()
+		for wq := range f.shaking {
+			wq.Notify(waiter.WritableEvents)
+		}
+		f.mu.Unlock()
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Millisecond): // a goroutine may not have begun to wait
+		}
+	}
+}
+
+// handshake completes the guest's handshake, for which it waits.
+func (f *Forwarder) handshake(r *tcp.ForwarderRequest, wq *waiter.Queue) (tcpip.Endpoint, tcpip.Error) {
+	f.mu.Lock()
+	f.shaking[wq] = struct{}{}
+	f.mu.Unlock()
+	ep, err := r.CreateEndpoint(wq)
+	f.mu.Lock()
+	delete(f.shaking, wq)
+	f.mu.Unlock()
+	return ep, err
+}
 
 // goes runs do in a goroutine that Close waits for, unless it has begun.
 func (f *Forwarder) goes(do func()) bool {
@@ -268,30 +299,41 @@ func (f *Forwarder) goes(do func()) bool {
 
 // serveLocal completes a handshake and hands the connection to serve.
 func (f *Forwarder) serveLocal(r *tcp.ForwarderRequest, serve func(net.Conn)) {
-	var wq waiter.Queue
-	ep, err := r.CreateEndpoint(&wq)
-	r.Complete(err != nil)
-	if err != nil {
-		return
-	}
-	conn := gonet.NewTCPConn(&wq, ep)
-	f.mu.Lock()
-	if f.closed || len(f.local) >= maxLocalSessions {
+	id := r.ID()
+	goes := f.goes(func() {
+		var wq waiter.Queue
+		ep, err := f.handshake(r, &wq)
+		r.Complete(err != nil)
+		f.opened(id)
+		if err != nil {
+			return
+		}
+		conn := gonet.NewTCPConn(&wq, ep)
+		if !f.addLocal(conn) {
+			ep.Abort()
+			return
+		}
+		serve(conn)
+		f.mu.Lock()
+		delete(f.local, conn)
 		f.mu.Unlock()
-		ep.Abort()
-		return
+		_ = conn.Close()
+	})
+	if !goes {
+		r.Complete(true)
+		f.opened(id)
+	}
+}
+
+// addLocal notes a session so that Close ends it, unless there are too many.
+func (f *Forwarder) addLocal(conn net.Conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || len(f.local) >= maxLocalSessions {
+		return false
 	}
 	f.local[conn] = struct{}{}
-	f.ends.Go(func() {
-		defer func() {
-			f.mu.Lock()
-			delete(f.local, conn)
-			f.mu.Unlock()
-			_ = conn.Close()
-		}()
-		serve(conn)
-	})
-	f.mu.Unlock()
+	return true
 }
 
 func fromStack(a tcpip.Address) netip.Addr {

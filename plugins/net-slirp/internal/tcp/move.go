@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/policy"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/sniff"
 )
@@ -91,7 +92,7 @@ func (w *hostWriter) Write(b []byte) (int, error) {
 		w.err = errGuard
 		return 0, errPause
 	}
-	n, err := unix.Write(w.fd, most)
+	n, err := hostsock.Write(w.fd, most)
 	switch {
 	case err == nil:
 		w.budget -= n
@@ -192,7 +193,7 @@ type hostReader struct {
 
 // Len implements tcpip.Payloader.
 func (r *hostReader) Len() int {
-	r.available, r.err = unix.IoctlGetInt(r.fd, unix.TIOCINQ)
+	r.available, r.err = hostsock.Queued(r.fd)
 	return min(r.available, r.limit)
 }
 
@@ -202,7 +203,7 @@ func (r *hostReader) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		n, err := unix.Read(r.fd, b)
+		n, err := hostsock.Read(r.fd, b)
 		switch {
 		case err == nil && n > 0:
 			return n, nil

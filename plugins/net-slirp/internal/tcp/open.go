@@ -115,7 +115,7 @@ func (fl *flow) shake() {
 	fl.stopTimer()
 	request := fl.request
 	goes := fl.f.goes(func() {
-		ep, err := request.CreateEndpoint(&fl.wq)
+		ep, err := fl.f.handshake(request, &fl.wq)
 		fl.mu.Lock()
 		defer fl.mu.Unlock()
 		fl.request = nil

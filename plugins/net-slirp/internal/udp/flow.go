@@ -181,7 +181,7 @@ func (fl *flow) write(payload []byte) error {
 		fl.answered.Store(true)
 		return unix.Sendto(fl.fd, payload, 0, hostsock.Sockaddr(fl.client))
 	}
-	_, err := unix.Write(fl.fd, payload)
+	_, err := hostsock.Write(fl.fd, payload)
 	return err
 }
 
@@ -229,7 +229,7 @@ func (fl *flow) Ready(events uint32) {
 		if fl.fd < 0 {
 			return
 		}
-		n, err := unix.Read(fl.fd, fl.f.scratch)
+		n, err := hostsock.Read(fl.fd, fl.f.scratch)
 		if errors.Is(err, unix.EAGAIN) {
 			return
 		}
