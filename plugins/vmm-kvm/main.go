@@ -20,6 +20,7 @@ func main() {
 		Namespaces:   []string{"user", "net"}, // nothing to gain in either
 		Schema: base.Schema{Attributes: []base.Attribute{
 			{Name: "huge_pages", Type: "bool", Description: "Back guest memory with transparent huge pages: a tenth of the faults while it boots, for memory beside what the guest touches; true by default."},
+			{Name: "vsock", Type: "string", Description: "Who serves the socket device: \"user\", this process, or \"vhost\", the kernel, for one VM of the host at a time; user by default."},
 		}},
 		Configure: func(_ context.Context, c base.Config) error {
 			opt := monitor.Options{RuntimeDir: c.RuntimeDir, HugePages: true}

@@ -60,10 +60,10 @@ func signalRules(self int) []seccomp.Rule {
 }
 
 // processFilter is the wide one, of every thread.
-func processFilter(landlocked bool, requests []uint32) seccomp.Filter {
+func processFilter(landlocked bool, g Grants) seccomp.Filter {
 	self := os.Getpid()
 	rules := slices.Concat(
-		seccomp.AllowRequests(requests...), // first, since the guest's every exit passes here
+		seccomp.AllowRequests(g.Requests...), // first, since the guest's every exit passes here
 		seccomp.AllowAll(runtimeCalls...),
 		seccomp.AllowAll(fileCalls...),
 		memoryRules(),
@@ -81,6 +81,9 @@ func processFilter(landlocked bool, requests []uint32) seccomp.Filter {
 			seccomp.AllowIf(unix.SYS_SECCOMP, seccomp.Equal32(0, unix.SECCOMP_SET_MODE_FILTER), seccomp.Equal32(1, 0)),
 		},
 	)
+	for _, family := range g.Sockets {
+		rules = append(rules, seccomp.AllowIf(unix.SYS_SOCKET, seccomp.Equal32(0, family)))
+	}
 	if landlocked {
 		// Directories of our own sockets, nothing else.
 		rules = append(rules, seccomp.AllowAll(unix.SYS_OPENAT, unix.SYS_GETDENTS64)...)

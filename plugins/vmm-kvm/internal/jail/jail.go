@@ -18,6 +18,8 @@ type Grants struct {
 	Dirs []string
 	// Requests are the ioctls that it still makes.
 	Requests []uint32
+	// Sockets are the address families that it still makes sockets of, beside AF_UNIX.
+	Sockets []uint32
 }
 
 // cleanUp is what may be done in the directories of our own sockets.
@@ -43,7 +45,7 @@ func Process(g Grants) error {
 	if err != nil {
 		return fmt.Errorf("restrict files: %w", err)
 	}
-	if err := processFilter(landlocked, g.Requests).InstallProcess(); err != nil {
+	if err := processFilter(landlocked, g).InstallProcess(); err != nil {
 		return fmt.Errorf("restrict system calls: %w", err)
 	}
 	return nil

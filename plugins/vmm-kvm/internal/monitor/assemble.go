@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/voidbox-run/voidbox/internal/guestconsole"
 	"github.com/voidbox-run/voidbox/internal/procusage"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/acpi"
@@ -20,6 +22,7 @@ import (
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/power"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/uart"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/vcpu"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/vhost"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 	"github.com/voidbox-run/voidbox/virtio"
 )
@@ -180,6 +183,10 @@ func (m *Monitor) confine(spec vmm.Machine) error {
 	}
 	_ = time.Local.String() // loads the time zone, which logs need, while files can be opened
 	grants := jail.Grants{Requests: kvm.RunningRequests()}
+	if m.opt.Vsock == VsockVhost {
+		grants.Requests = append(grants.Requests, vhost.RunningRequests()...)
+		grants.Sockets = []uint32{unix.AF_VSOCK}
+	}
 	if spec.Vsock != nil {
 		grants.Dirs = append(grants.Dirs, filepath.Dir(spec.Vsock.SocketPath))
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/vhost"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 	"github.com/voidbox-run/voidbox/virtio/balloon"
@@ -30,7 +31,7 @@ func (m *Monitor) catalogue(v *vm, spec vmm.Machine) []maker {
 		func(context.Context) (*fitting, error) { return newBalloon(v) },
 	}
 	if spec.Vsock != nil {
-		all = append(all, func(context.Context) (*fitting, error) { return newVsock(spec.Vsock) })
+		all = append(all, func(context.Context) (*fitting, error) { return m.newVsock(spec.Vsock) })
 	}
 	for _, d := range spec.Disks {
 		all = append(all, func(context.Context) (*fitting, error) { return newDisk(d, spec.CPUs) })
@@ -72,7 +73,14 @@ func newBalloon(v *vm) (*fitting, error) {
 	}}, nil
 }
 
-func newVsock(spec *vmm.Vsock) (*fitting, error) {
+func (m *Monitor) newVsock(spec *vmm.Vsock) (*fitting, error) {
+	if m.opt.Vsock == VsockVhost {
+		dev, err := vhost.New(spec.SocketPath)
+		if err != nil {
+			return nil, errdef.New(kindOf(err), "vsock device: %w", err)
+		}
+		return &fitting{name: "vsock", device: dev, close: dev.Close, kicks: dev.Kicks}, nil
+	}
 	dev, err := vsock.New(vsock.Config{GuestCID: uint64(spec.GuestCID), Path: spec.SocketPath})
 	if err != nil {
 		return nil, errdef.New(errdef.ErrInvalid, "vsock device: %w", err)

@@ -18,6 +18,7 @@ type fitting struct {
 	device  virtio.Device
 	close   func() error             // of the device; nil where there is nothing to close
 	metrics func() map[string]uint64 // nil where there are none
+	kicks   func([]*virtio.EventFD)  // takes the eventfds of the queues, where it is not this process that waits for them
 
 	link   *vmm.Link                                      // of a device behind a link
 	relink func(ctx context.Context, socket string) error // of a device behind a link
@@ -61,6 +62,9 @@ func (v *vm) wire(f *fitting, slot layout.Slot) error {
 	if f.transport, err = mmio.New(mmio.Config{Device: f.device, Memory: v.ram.Memory(), Interrupt: f.line}); err != nil {
 		return err
 	}
+	if f.kicks != nil {
+		f.kicks(f.transport.QueueEvents())
+	}
 	for queue, event := range f.transport.QueueEvents() {
 		fd, err := descriptor(event)
 		if err != nil {
@@ -71,5 +75,29 @@ func (v *vm) wire(f *fitting, slot layout.Slot) error {
 			return err
 		}
 	}
-	return v.mmio.Attach(f.name, slot.Base, layout.DeviceSize, f.transport)
+	return v.mmio.Attach(f.name, slot.Base, layout.DeviceSize, registers{f.transport})
+}
+
+// Registers by which a driver starts, stops and resets its device (Virtio 1.2 section 4.2.2).
+const (
+	regQueueReady = 0x044
+	regStatus     = 0x070
+)
+
+// registers are a transport's, for the threads of vCPUs: what starts or stops a device makes system calls that they must not, such
+// as closing connections, and so happens on another thread. The vCPU waits for it.
+type registers struct{ *mmio.Transport }
+
+// Write implements bus.Handler.
+func (r registers) Write(offset uint64, p []byte) {
+	if offset != regStatus && offset != regQueueReady {
+		r.Transport.Write(offset, p)
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.Transport.Write(offset, p)
+	}()
+	<-done
 }

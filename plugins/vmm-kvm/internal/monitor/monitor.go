@@ -57,6 +57,9 @@ func (m *Monitor) Configure(opt Options) error {
 	if errors.As(err, &p) {
 		return errdef.New(errdef.ErrUnavailable, "%w", p).WithReason(ReasonUnusable).WithRemedy("%s", p.Remedy)
 	}
+	if err == nil {
+		err = opt.check()
+	}
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,12 @@
 package monitor
 
 import (
+	"os"
+
 	"github.com/voidbox-run/voidbox/internal/vmmachine"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/acpi"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
+	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/vhost"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
@@ -11,7 +14,29 @@ import (
 // Options are what a user may choose.
 type Options struct {
 	HugePages  bool   `json:"huge_pages"` // back guest memory with transparent huge pages
+	Vsock      string `json:"vsock"`      // who serves the socket device: VsockUser, the default, or VsockVhost
 	RuntimeDir string `json:"-"`          // where this process's own socket lies
+}
+
+// Who serves the socket device.
+const (
+	VsockUser  = "user"  // this process
+	VsockVhost = "vhost" // the kernel
+)
+
+func (o Options) check() error {
+	switch o.Vsock {
+	case "", VsockUser:
+		return nil
+	case VsockVhost:
+		f, err := os.OpenFile(vhost.DevicePath, os.O_RDWR, 0)
+		if err != nil {
+			return errdef.New(errdef.ErrUnavailable, "vsock = %q needs a device of the kernel's: %w", o.Vsock, err).
+				WithRemedy("sudo modprobe vhost_vsock, and let your user open %s; or leave vsock out", vhost.DevicePath)
+		}
+		return f.Close()
+	}
+	return errdef.New(errdef.ErrInvalid, "vsock = %q: want %q or %q", o.Vsock, VsockUser, VsockVhost)
 }
 
 // maxCPUs is what the ACPI tables can describe, and maxMemory what was tried.
