@@ -54,9 +54,9 @@ func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 		return nil, err
 	}
 	ours, theirs := map[string][]float64{}, map[string][]float64{}
-	err = b.turns(ctx, blockRounds, sandbox.Spec{Image: b.disk}, []vmm.Disk{{ID: dataDisk, Path: data}}, func(mine, count bool, box *box) error {
+	err = b.turns(ctx, min(b.rounds, blockRounds), sandbox.Spec{Image: b.disk}, []vmm.Disk{{ID: dataDisk, Path: data}}, func(mine, count bool, box *box) error {
 		for _, w := range workloads {
-			rate, err := fio(ctx, box, w)
+			rate, err := b.fio(ctx, box, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
@@ -85,11 +85,11 @@ func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 }
 
 // fio runs a workload against the data disk, past the guest's page cache, and returns MB/s.
-func fio(ctx context.Context, box *box, w workload) (float64, error) {
+func (b *bench) fio(ctx context.Context, box *box, w workload) (float64, error) {
 	script := fmt.Sprintf(`set -e
 for d in /sys/block/vd*; do [ "$(cat $d/serial)" = %s ] && dev=/dev/${d##*/}; done
-exec fio --name=job --filename=$dev --rw=%s --bs=%s --iodepth=%d --ioengine=libaio --direct=1 --time_based --runtime=4 \
-  --ramp_time=1 --size=100%% --output-format=json --randseed=7`, dataDisk, w.pattern, w.block, w.depth)
+exec fio --name=job --filename=$dev --rw=%s --bs=%s --iodepth=%d --ioengine=libaio --direct=1 --time_based --runtime=%d \
+  --size=100%% --output-format=json --randseed=7`, dataDisk, w.pattern, w.block, w.depth, b.seconds)
 	var out, errs bytes.Buffer
 	exit, err := box.Exec(ctx, sandboxapi.Command{Args: []string{"/bin/sh", "-c", script}, User: "root"}, sandboxapi.IO{Stdout: &out, Stderr: &errs})
 	if err != nil {

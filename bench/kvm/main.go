@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&o.disk, "disk", "", "block: root disk with fio on it")
 	flag.Uint64Var(&o.memory, "memory", 512, "MiB of each guest; the memory area always takes 128")
 	out := flag.String("out", "", "file that the table goes into; empty means bench/AREA.json")
+	flag.IntVar(&o.seconds, "seconds", 4, "block: length of each job")
 	flag.BoolVar(&o.verbose, "v", false, "log")
 	flag.Parse()
 	slog.SetLogLoggerLevel(slog.LevelDebug)
@@ -59,6 +60,7 @@ type options struct {
 	bin     string
 	disk    string
 	memory  uint64 // MiB
+	seconds int
 	verbose bool
 }
 

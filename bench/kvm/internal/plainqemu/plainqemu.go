@@ -86,10 +86,18 @@ func (v *VMM) args(m vmm.Machine) []string {
 			readOnly = "on"
 		}
 		a = append(a,
-			"-blockdev", fmt.Sprintf("driver=raw,node-name=disk%d,read-only=%s,file.driver=file,file.filename=%s", i, readOnly, d.Path),
+			"-blockdev", fmt.Sprintf("driver=raw,node-name=disk%d,read-only=%s,file.driver=%s,file.filename=%s", i, readOnly, driver(d.Path), d.Path),
 			"-device", fmt.Sprintf("virtio-blk-device,drive=disk%d,serial=%s", i, d.ID))
 	}
 	return a
+}
+
+// driver is QEMU's for what lies at path.
+func driver(path string) string {
+	if info, err := os.Stat(path); err == nil && info.Mode()&os.ModeDevice != 0 {
+		return "host_device"
+	}
+	return "file"
 }
 
 // concatenate writes the segments into one file, since QEMU takes one.
