@@ -59,7 +59,9 @@ func newWorldWith(t testing.TB, spec network.Attachment, servers ...net.Addr) *w
 		spec.Services = append(spec.Services, network.Service{Name: s.String(), Guest: at(i), TCPAddress: s.String()})
 	}
 	n := newNetwork(t)
-	return &world{Guest: wiretest.Attach(t, n, spec), net: n, spec: spec}
+	w := &world{Guest: wiretest.Attach(t, n, spec), net: n, spec: spec}
+	w.Settled() // the plugin's end of the link is up a moment later than the guest's
+	return w
 }
 
 func (w *world) stat(name string) uint64 {
@@ -140,4 +142,8 @@ func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
+}
+
+func service(guest netip.AddrPort, host net.Addr) network.Service {
+	return network.Service{Name: guest.String(), Guest: guest, TCPAddress: host.String()}
 }
