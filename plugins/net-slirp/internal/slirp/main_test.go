@@ -1,11 +1,13 @@
 package slirp
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -146,4 +148,24 @@ func heapInUse() uint64 {
 
 func service(guest netip.AddrPort, host net.Addr) network.Service {
 	return network.Service{Name: guest.String(), Guest: guest, TCPAddress: host.String()}
+}
+
+// lockedBuffer is a buffer that is looked at while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) len() int { return len(l.bytes()) }
+
+func (l *lockedBuffer) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
 }
