@@ -52,6 +52,7 @@ type Request struct {
 	Settings []byte // of its block, as JSON; may be nil
 	Spec     sandbox.Spec
 	Disks    []vmm.Disk                // beside what the sandbox has
+	Kernel   string                    // what the monitor gets in the place of the kernel that core has unpacked; may be empty
 	Progress func(stage sandbox.Stage) // may be nil
 }
 
@@ -87,8 +88,9 @@ func (l *Launcher) Boot(ctx context.Context, r Request) (*VM, error) {
 	}
 	progress(StagePlugin)
 	monitor := plugin.VMM()
-	if len(r.Disks) > 0 {
-		monitor = &WithDisks{VMM: monitor, Disks: r.Disks}
+	monitor = &WithDisks{VMM: monitor, Disks: r.Disks}
+	if r.Kernel != "" {
+		monitor = &withKernel{VMM: monitor, path: r.Kernel}
 	}
 	box, err := sandbox.NewVM(ctx, sandbox.VMConfig{
 		VMM: monitor, Images: l.Images, Dir: plugin.RuntimeDir(), Agent: l.Agent(), Spec: r.Spec, Progress: progress,
@@ -114,5 +116,17 @@ type WithDisks struct {
 // Create implements vmm.VMM.
 func (w *WithDisks) Create(ctx context.Context, m vmm.Machine) (vmm.Created, error) {
 	m.Disks = append(m.Disks, w.Disks...)
+	return w.VMM.Create(ctx, m)
+}
+
+// withKernel makes every machine boot the file as it is.
+type withKernel struct {
+	vmm.VMM
+	path string
+}
+
+// Create implements vmm.VMM.
+func (w *withKernel) Create(ctx context.Context, m vmm.Machine) (vmm.Created, error) {
+	m.KernelPath = w.path
 	return w.VMM.Create(ctx, m)
 }
