@@ -20,8 +20,8 @@ type (
 
 // vringAddr is struct vhost_vring_addr. Addresses are those of this process.
 type vringAddr struct {
-	index, flags           uint32
-	desc, used, avail, log uint64
+	index, _             uint32 // flags
+	desc, used, avail, _ uint64 // log of writes
 }
 
 // maxRegions is room for the pieces of any VM of ours.
@@ -29,12 +29,12 @@ const maxRegions = 8
 
 // memTable is struct vhost_memory.
 type memTable struct {
-	count, padding uint32
-	regions        [maxRegions]memRegion
+	count, _ uint32
+	regions  [maxRegions]memRegion
 }
 
 // memRegion is struct vhost_memory_region.
-type memRegion struct{ guest, size, host, flags uint64 }
+type memRegion struct{ guest, size, host, _ uint64 }
 
 // ioctl makes a request whose argument is a structure. T must be the one that the request is defined for.
 func ioctl[T any](fd int, request uintptr, name string, arg *T) error {
