@@ -80,12 +80,14 @@ func (r *Run) checkSandbox(s *plan.Sandbox) error {
 	}
 	switch {
 	case s.Network != nil:
-		err = errdef.New(errdef.ErrUnsupported, "sandbox %s: networks are not supported yet on backend %s", s.Name, b.name).
-			WithRemedy("take the network block out")
+		err = r.checkNetwork(s, b)
 	case len(s.Mounts) > 0:
 		err = errdef.New(errdef.ErrUnsupported, "sandbox %s: mounts are not supported yet on backend %s", s.Name, b.name).
 			WithRemedy("take the mount blocks out")
 	default:
+		return nil
+	}
+	if err == nil {
 		return nil
 	}
 	return &ConfigError{Err: err}

@@ -23,6 +23,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
+	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
@@ -50,11 +51,18 @@ type fakeHost struct {
 
 func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 	full := string(kind) + "-" + name
-	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || kind == base.KindLLM && h.llms[name] != nil
+	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || full == "network-slirp" || kind == base.KindLLM && h.llms[name] != nil
 	if known && !h.missing[full] {
 		return nil
 	}
 	return errdef.New(errdef.ErrNotFound, "plugin %s is not installed", full).WithReason(pluginhost.ReasonNotFound)
+}
+
+func (h *fakeHost) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
+	if name == "kvm" {
+		return []string{vmm.CapNet}, h.Find(ctx, kind, name)
+	}
+	return nil, h.Find(ctx, kind, name)
 }
 
 func (h *fakeHost) Start(ctx context.Context, req pluginhost.Request) (Plugin, error) {
@@ -101,6 +109,7 @@ type fakePlugin struct {
 func (p *fakePlugin) LLM() llm.LLM              { return p.llm }
 func (p *fakePlugin) Sandbox() sandbox.Provider { return p }
 func (p *fakePlugin) VMM() vmm.VMM              { return nil }
+func (p *fakePlugin) Network() network.Network  { return nil }
 func (p *fakePlugin) RuntimeDir() string        { return "" }
 func (p *fakePlugin) Exited() <-chan struct{}   { return p.exited }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/llm"
+	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
@@ -20,11 +21,14 @@ type Host interface {
 	Start(ctx context.Context, req pluginhost.Request) (Plugin, error)
 	// Find says that a plugin is there and may be used.
 	Find(ctx context.Context, kind base.Kind, name string) error
+	// Capabilities are those that the plugin declares.
+	Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error)
 }
 
 // Plugin is one plugin process. pluginhost.Instance implements it.
 type Plugin interface {
 	LLM() llm.LLM
+	Network() network.Network
 	Sandbox() sandbox.Provider
 	VMM() vmm.VMM
 	RuntimeDir() string
@@ -49,6 +53,11 @@ func (p processes) Start(ctx context.Context, req pluginhost.Request) (Plugin, e
 func (p processes) Find(ctx context.Context, kind base.Kind, name string) error {
 	_, err := p.host.Describe(ctx, kind, name)
 	return err
+}
+
+func (p processes) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
+	found, err := p.host.Describe(ctx, kind, name)
+	return found.Description.Capabilities, err
 }
 
 // A crew is the plugins of a run. It starts each at most once for a key, watches them all, and closes them together.

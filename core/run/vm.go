@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/voidbox-run/voidbox/core/image"
@@ -35,24 +36,28 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, progre
 	if err != nil {
 		return nil, &MachineError{Err: err}
 	}
-	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
+	net, err := r.connect(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
+	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
+	if err != nil {
+		r.cleanUp(net.close)
+		return nil, err
+	}
+	machine := vmSpec(spec)
+	machine.Network = net.guest
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
-		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: vmSpec(spec),
+		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: net.links,
 		Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
 		r.cleanUp(plugin.Close)
+		r.cleanUp(net.close)
 		return nil, fmt.Errorf("sandbox %s: %w", spec.Name, sorted(err))
 	}
 	return &environment{box: vm, backend: b, close: func(ctx context.Context) error {
-		err := vm.Close(ctx)
-		if closeErr := plugin.Close(ctx); err == nil {
-			err = closeErr
-		}
-		return err
+		return errors.Join(vm.Close(ctx), plugin.Close(ctx), net.close(ctx))
 	}}, nil
 }
 

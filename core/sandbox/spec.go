@@ -46,6 +46,7 @@ type Spec struct {
 	WorkingDir string
 	Limits     sandbox.Limits // of each command that asks for none
 	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
+	Network    boot.Network   // what the agent configures; the zero value is the loopback only
 
 	// ReadyTimeout is how long a boot may show no sign of progress; 0 means DefaultReadyTimeout. BootLimit bounds it as a
 	// whole; 0 means ten ready timeouts.
@@ -112,6 +113,7 @@ func (s Spec) bootConfig(now time.Time) (*boot.Config, error) {
 		Limits:        boot.Limits(s.Limits),
 		ClockUnixNano: now.UnixNano(),
 		AnnouncePort:  announcePort,
+		Network:       s.Network,
 	}
 	for _, rule := range s.Commands {
 		c.Commands = append(c.Commands, boot.CommandRule(rule))

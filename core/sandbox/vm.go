@@ -25,6 +25,8 @@ type VMConfig struct {
 	// Agent is the path of the guest agent; empty means the one beside the running program.
 	Agent string
 	Spec  Spec
+	// Links are the devices behind which plugins are. Their plugins run already.
+	Links []vmm.Link
 	// Progress is told of each stage that is reached, from one goroutine at a time; nil is told nothing.
 	Progress func(Stage)
 	Logger   *slog.Logger // nil means slog.Default
@@ -137,7 +139,7 @@ func (g *guest) machine(p parts) (vmm.Machine, error) {
 		CommandLine: spec.CommandLine,
 		CPUs:        spec.CPUs,
 		MemoryBytes: spec.MemoryBytes,
-		Wires:       vmm.Wires{Vsock: &vmm.Vsock{GuestCID: guestCID, SocketPath: g.socket}},
+		Wires:       vmm.Wires{Vsock: &vmm.Vsock{GuestCID: guestCID, SocketPath: g.socket}, Links: g.cfg.Links},
 		Accelerator: spec.Accelerator,
 	}
 	if !spec.base() {

@@ -24,6 +24,7 @@ type Guest struct {
 	Attached network.Attached
 
 	packets chan *Packet
+	stop    context.CancelFunc // of the goroutines that receive
 	ends    sync.WaitGroup
 	aside   []*Packet // came before what was expected
 	port    uint16
@@ -46,36 +47,44 @@ func Connect(t testing.TB, attached network.Attached, lanes int, features link.F
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Guest{T: t, Link: l, Attached: attached, packets: make(chan *Packet, 1<<16), port: 40000}
+	g := &Guest{T: t, Link: l, Attached: attached, packets: make(chan *Packet, 1<<16), stop: func() {}, port: 40000}
 	t.Cleanup(g.Close)
 	g.Reset(features)
-	for i := range l.Lanes() {
-		g.ends.Go(func() { g.receive(l.Lane(i).In) })
-	}
 	return g
 }
 
 // Close unplugs the guest.
 func (g *Guest) Close() {
-	_ = g.Link.Break(link.ErrClosed)
-	g.ends.Wait()
+	g.pause()
 	g.Link.Close()
+}
+
+// pause ends the goroutines that receive.
+func (g *Guest) pause() {
+	g.stop()
+	g.ends.Wait()
 }
 
 // Reset is what a driver does when it starts: a new epoch with the offloads that it accepts.
 func (g *Guest) Reset(features link.Features) {
 	g.T.Helper()
+	g.pause() // a driver stops its queues first
 	if err := g.Link.NewEpoch(features & g.Link.Features()); err != nil {
 		g.T.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stop = cancel
+	for i := range g.Link.Lanes() {
+		g.ends.Go(func() { g.receive(ctx, g.Link.Lane(i).In) })
+	}
 }
 
-func (g *Guest) receive(in *link.Reader) {
+func (g *Guest) receive(ctx context.Context, in *link.Reader) {
 	var rec link.Record
 	for {
 		ok, err := in.Next(&rec)
 		if err == nil && !ok {
-			err = in.Wait(context.Background())
+			err = in.Wait(ctx)
 		}
 		if err != nil {
 			return
