@@ -43,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.v6, "6", false, "give the guest an IPv6 address too")
 	flag.Func("service", "guest address and port, and the host's: 10.0.2.2:80=127.0.0.1:8080 or =/path (may be repeated)", o.service)
 	flag.Func("publish", "protocol and port of the guest: tcp:8080 (may be repeated)", o.publish)
+	flag.Func("allow", "prefix that is always denied unless a rule names it, such as an address of this host (may be repeated)", o.allow)
 	flag.BoolVar(&o.events, "events", false, "print flow events")
 	flag.StringVar(&o.pcap, "pcap", "", "write a packet capture to this file")
 	flag.Parse()
@@ -59,6 +60,13 @@ type options struct {
 	v6, events               bool
 	services                 []network.Service
 	published                []network.PublishedPort
+	rules                    []network.Rule
+}
+
+func (o *options) allow(text string) error {
+	prefix, err := netip.ParsePrefix(text)
+	o.rules = append(o.rules, network.Rule{Origin: "-allow", Action: network.Allow, CIDR: prefix})
+	return err
 }
 
 func (o *options) service(text string) error {
@@ -93,7 +101,7 @@ func (o *options) attachment() network.Attachment {
 		Guest:   []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24")},
 		Gateway: []netip.Prefix{netip.MustParsePrefix("10.0.2.2/24")},
 		DNS:     []netip.Addr{netip.MustParseAddr("10.0.2.3")},
-		MTU:     o.mtu, Policy: network.Policy{Default: network.Allow}, Services: o.services, Published: o.published,
+		MTU:     o.mtu, Policy: network.Policy{Rules: o.rules, Default: network.Allow}, Services: o.services, Published: o.published,
 	}
 	if o.v6 {
 		a.Guest = append(a.Guest, netip.MustParsePrefix("fd00:2::15/64"))
