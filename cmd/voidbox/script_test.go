@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/voidbox-run/voidbox/internal/kvmhost"
 	"github.com/voidbox-run/voidbox/internal/testbin"
 )
 
@@ -20,6 +22,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flipbyte": flipByte},
 		Dir:  filepath.Join("testdata", "script"),
+		Condition: func(name string) (bool, error) {
+			if name != "kvm" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return kvmhost.Local().Check() == nil, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BIN", bin)
