@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-kvm lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-race test-kvm endure lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -44,6 +44,9 @@ test-race: build ## run the packages where goroutines meet with the race detecto
 test-kvm: deps-test ## run the tests that need KVM, in an emulated machine where this one has none (docs/lab.md)
 	VOIDBOX_REQUIRE_VM=1 $(GO) test -timeout 30m $$(grep -rlE --include='*_test.go' '\blab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
 
+endure: deps-test build ## a hundred boots, twenty VMs at once and a soak of 15 minutes on KVM (in the lab if need be)
+	test/endure/run.sh
+
 lab: deps-test build ## a shell in an emulated machine with KVM, with bin/ and a guest kernel in it
 	$(GO) run ./test/lab/cmd/lab run -t -mem 4G -guest -file $(BIN):/lab/bin -file examples -- sh
 
@@ -64,15 +67,19 @@ generate: ## regenerate the code of the plugin contracts
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot link run) ## measure all that there is, each beside a peer
+bench: $(addprefix bench-,boot block vsock link run) ## measure all that there is, each beside a peer
 
-bench-boot: deps-run build ## measure the boot, beside QEMU with the same kernel and initrd
+bench-boot: deps-test build ## measure boot and memory, beside QEMU with the same kernel and initrd, on KVM (in the lab if need be) and without
 	$(GO) run ./bench/boot
+	bench/kvm/run.sh boot
+	bench/kvm/run.sh memory
+bench-vsock bench-block: deps-test build ## measure the vsock and block devices on KVM, beside vhost-vsock and QEMU
+	bench/kvm/run.sh $(@:bench-%=%)
 bench-run: build ## measure plugin start, a mock run, exec in a guest
 	$(GO) run ./bench/run
 bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
 	$(GO) run ./bench/link
-$(addprefix bench-,block vsock net share image):
+$(addprefix bench-,net share image):
 	@echo "$@: nothing of this area is built yet"; exit 1
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)

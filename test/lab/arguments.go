@@ -28,6 +28,9 @@ func arguments(cfg Config, kernel image.Kernel, tscKHz uint64) []string {
 		"-chardev", fmt.Sprintf("socket,id=control,fd=%d", controlFD),
 		"-device", "virtio-serial-pci,max_ports=2", "-device", "virtserialport,chardev=control,nr=1",
 	}
+	if cfg.CountInstructions {
+		args = append(args, "-icount", "shift=0,sleep=off")
+	}
 	if cfg.Disk != "" {
 		args = append(args, "-drive", drive(Drive{Path: cfg.Disk}))
 	}

@@ -22,6 +22,9 @@ type Config struct {
 	MemoryMiB int
 	// CPUs is the number of processors, 1 where it is 0. Emulated processors do run at the same time.
 	CPUs int
+	// CountInstructions makes the lab's clock count instructions, a nanosecond each, instead of time: the same work then takes the
+	// same time on a busy host and on an idle one. It needs a single processor.
+	CountInstructions bool
 	// Files are put into the lab.
 	Files []File
 	// Disk is a raw image with an ext4 root file system, such as [ToolsDisk] makes. What the lab writes to it is thrown away.

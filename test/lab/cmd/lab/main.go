@@ -19,6 +19,10 @@ const labFailed = 125
 
 func main() {
 	lab.Init()
+	if len(os.Args) == 2 && os.Args[1] == "tools-disk" {
+		printToolsDisk()
+		return
+	}
 	if len(os.Args) < 2 || os.Args[1] != "run" {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
@@ -35,6 +39,16 @@ func main() {
 		say(err.Error())
 	}
 	os.Exit(code)
+}
+
+// printToolsDisk says where the Debian disk is, for guests on hardware.
+func printToolsDisk() {
+	disk, err := lab.ToolsDisk(context.Background(), say)
+	if err != nil {
+		say(err.Error())
+		os.Exit(labFailed)
+	}
+	fmt.Println(disk)
 }
 
 func say(s string) { fmt.Fprintln(os.Stderr, "lab:", s) }

@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/test/lab"
 )
 
 const usage = `usage: lab run [OPTION...] -- COMMAND [ARGUMENT...]
+       lab tools-disk       print where the Debian disk of -tools lies
 
 Boots the KVM lab, an emulated machine in which /dev/kvm and /dev/vhost-vsock work, runs COMMAND in it and exits with its
 status. 125 means that the lab itself failed.
@@ -21,6 +23,8 @@ status. 125 means that the lab itself failed.
   -fetch GUEST:HOST   copy a file out when the command has ended; may be repeated
   -guest              put a guest kernel and initramfs into the lab, at /lab/guest/
   -tools              run from a Debian disk with QEMU, fio, python3, strace and more, in place of busybox
+  -cache              put the guest kernel and programs of voidbox's cache into the lab, and name them in VOIDBOX_CACHE_DIR
+  -tools-drive        the Debian disk once more, as a further drive: a root disk for guests
   -disk IMAGE         run from this raw image of an ext4 root file system
   -drive IMAGE        a further raw image, as /dev/vda and on; may be repeated
   -mem SIZE           memory, 512M or 8G (2G)
@@ -30,6 +34,7 @@ status. 125 means that the lab itself failed.
   -env NAME=VALUE     may be repeated
   -i                  hand standard input on to the command
   -t                  run the command on a terminal, which is this one; implies -i
+  -icount             let time be the number of instructions: figures that a busy host does not disturb; needs one processor
   -silence DURATION   no sign of life for so long means that the lab hangs (1m)
   -v                  show the lab's console and the time it took to boot
 
@@ -96,6 +101,13 @@ func (o *options) declareRoot(flags *flag.FlagSet) {
 	})
 	flags.BoolFunc("guest", "", func(string) error { o.prepare = append(o.prepare, lab.GuestSystem); return nil })
 	flags.BoolFunc("tools", "", func(string) error { o.prepare = append(o.prepare, lab.Tools); return nil })
+	flags.BoolFunc("cache", "", func(string) error {
+		o.prepare = append(o.prepare, lab.Cache)
+		o.command.Env = append(o.command.Env, image.CacheDirEnv+"="+lab.CacheDir)
+		return nil
+	})
+	flags.BoolFunc("tools-drive", "", func(string) error { o.prepare = append(o.prepare, lab.ToolsDrive); return nil })
+	flags.BoolVar(&o.setup.CountInstructions, "icount", false, "")
 	flags.StringVar(&o.setup.Disk, "disk", "", "")
 	flags.Func("drive", "", func(s string) error {
 		o.setup.Drives = append(o.setup.Drives, lab.Drive{Path: s})
