@@ -26,6 +26,11 @@ func Ask() link.Ask {
 
 // Bridge carries frames between a TAP and lane 0 of a link until the link goes down, which is its error, or ctx ends.
 func Bridge(ctx context.Context, tap *os.File, l *link.Link) error {
+	return BridgeBadly(ctx, tap, l, Impairment{})
+}
+
+// BridgeBadly is Bridge by a bad wire, in both directions.
+func BridgeBadly(ctx context.Context, tap *os.File, l *link.Link, how Impairment) error {
 	raw, err := tap.SyscallConn()
 	if err != nil {
 		return err
@@ -41,11 +46,15 @@ func Bridge(ctx context.Context, tap *os.File, l *link.Link) error {
 	var up, down error
 	ends.Go(func() {
 		defer cancel()
-		up = toLink(ctx, raw, l.Lane(0).Out)
+		if how == (Impairment{}) {
+			up = toLink(ctx, raw, l.Lane(0).Out)
+		} else {
+			up = toLinkBadly(ctx, raw, l.Lane(0).Out, how)
+		}
 	})
 	ends.Go(func() {
 		defer cancel()
-		down = toTap(ctx, raw, l.Lane(0).In)
+		down = toTap(ctx, raw, l.Lane(0).In, how)
 	})
 	ends.Wait()
 	_ = tap.SetDeadline(time.Time{})
@@ -82,8 +91,35 @@ func toLink(ctx context.Context, raw syscall.RawConn, out *link.Writer) error {
 	}
 }
 
+// toLinkBadly copies each frame, since it may be needed twice.
+func toLinkBadly(ctx context.Context, raw syscall.RawConn, out *link.Writer, how Impairment) error {
+	w := newWire(how, func(h link.NetHeader, frame []byte) error { return send(ctx, out, h, frame) })
+	var header [link.NetHeaderSize]byte
+	frame := make([]byte, maxFrame)
+	for {
+		n, err := system(raw.Read, unix.SYS_READV, header[:], frame)
+		if err != nil {
+			return fmt.Errorf("read from the tap: %w", err)
+		}
+		if n < len(header) {
+			return io.ErrUnexpectedEOF
+		}
+		if err := w.carry(link.ParseNetHeader(header), frame[:n-len(header)]); err != nil {
+			return err
+		}
+	}
+}
+
 // toTap writes frames to the TAP. One that the kernel does not take is lost, as on any wire.
-func toTap(ctx context.Context, raw syscall.RawConn, in *link.Reader) error {
+func toTap(ctx context.Context, raw syscall.RawConn, in *link.Reader, how Impairment) error {
+	w := newWire(how, func(h link.NetHeader, frame []byte) error {
+		header := h.Bytes()
+		_, err := system(raw.Write, unix.SYS_WRITEV, header[:], frame)
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		return nil
+	})
 	var rec link.Record
 	for {
 		ok, err := in.Next(&rec)
@@ -96,9 +132,7 @@ func toTap(ctx context.Context, raw syscall.RawConn, in *link.Reader) error {
 		if !ok || len(rec.Payload) == 0 {
 			continue
 		}
-		header := rec.Net.Bytes()
-		_, err = system(raw.Write, unix.SYS_WRITEV, header[:], rec.Payload)
-		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+		if err := w.carry(rec.Net, rec.Payload); err != nil {
 			return err
 		}
 	}
