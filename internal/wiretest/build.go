@@ -270,3 +270,6 @@ func sum(b []byte, initial uint16) uint16 {
 	}
 	return uint16(s)
 }
+
+// Bytes returns the frame of a message.
+func Bytes(m Message) []byte { return m.frame() }
