@@ -21,6 +21,7 @@ var runtimeCalls = []uintptr{
 	unix.SYS_RESTART_SYSCALL,                // after one
 	unix.SYS_SCHED_GETAFFINITY,              // the runtime follows the number of CPUs
 	unix.SYS_GETRANDOM,                      // seeds; ports and sequence numbers
+	unix.SYS_UNAME,                          // package net asks once what the kernel can do
 	unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, // a new thread of a race-detector build
 	unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 }
