@@ -72,7 +72,7 @@ func (r *Reader) Release() {
 	}
 	old := r.cons
 	r.cons = r.next
-	r.ring.cons.Store(r.cons)
+	show(r.ring.cons, r.cons)
 	if passed(r.ring.spaceEvent.Load(), old, r.cons) {
 		r.space.signal()
 	}
@@ -93,7 +93,7 @@ func (r *Reader) Wait(ctx context.Context) error {
 		}
 		// Ask for a kick as soon as the counter leaves its place, and look again: the producer may have passed before
 		// it could see that.
-		r.ring.dataEvent.Store(r.prod)
+		show(r.ring.dataEvent, r.prod)
 		if r.ring.prod.Load() != r.prod {
 			r.ring.dataEvent.Store(r.prod - 1)
 			return nil

@@ -110,7 +110,7 @@ func (w *Writer) Publish() error {
 	}
 	old := w.published
 	w.published = w.prod
-	w.ring.prod.Store(w.prod)
+	show(w.ring.prod, w.prod)
 	if passed(w.ring.dataEvent.Load(), old, w.prod) {
 		w.ready.signal()
 	}
@@ -150,7 +150,7 @@ func (w *Writer) Wait(ctx context.Context, kind Kind, n int) error {
 // seldom, and for a signal from our own reader when a credit comes.
 func (w *Writer) arm(kind Kind, n int) {
 	want := max(w.need(n), w.ring.size()/4)
-	w.ring.spaceEvent.Store(w.prod + want - w.ring.size() - 1)
+	show(w.ring.spaceEvent, w.prod+want-w.ring.size()-1)
 	w.wantCredit.Store(kind == KindRequest)
 }
 
