@@ -3,6 +3,7 @@ package plugintest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -68,12 +69,15 @@ var ptyCases = []sandboxCase{
 			s.wantError(err, errdef.ErrUnsupported)
 			return
 		}
-		t := startTerminal(s, shell("stty size; read x; stty size"))
+		t := startTerminal(s, shell("n=0; stty size; while read x; do n=$((n+1)); echo \"$(stty size) line $n.\"; done"))
 		t.until("40 100\n")
 		t.control <- size
-		// The size travels before the input, so it is set when the line is read.
-		t.send("\n")
-		t.until("33 77\n")
+		// Sizes and input travel apart from each other, so lines are sent until one is read after the size has come.
+		for line := 1; !strings.Contains(t.screen(), "33 77"); line++ {
+			t.send("\n")
+			t.until(fmt.Sprintf(" line %d.\n", line))
+		}
+		t.send("\x04")
 		equal(s, "exit code", t.wait().Code, 0)
 	}},
 }
@@ -124,6 +128,12 @@ func (t *terminal) send(text string) {
 	if _, err := io.WriteString(t.stdin, text); err != nil {
 		t.s.Fatalf("send %q: %v", text, err)
 	}
+}
+
+func (t *terminal) screen() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return plain(t.seen.String())
 }
 
 // until waits for text on the screen.
