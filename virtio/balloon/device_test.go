@@ -287,9 +287,31 @@ func (g *guest) ask(t *testing.T, answer uint64) balloon.Stats {
 	return r.stats
 }
 
+// firstStats offers the first buffer, asks for statistics at the same time, and returns what came once the device has read them:
+// until then a question is answered by that first buffer.
+func (g *guest) firstStats(t *testing.T, free uint64) balloon.Stats {
+	got := make(chan balloon.Stats, 1)
+	go func() {
+		s, _ := g.dev.Stats(t.Context())
+		got <- s
+	}()
+	g.offerStats(free)
+	for {
+		select {
+		case s := <-got:
+			return s
+		default:
+		}
+		if _, _, ok := g.Rings[statsq].Reap(); ok { // it was asked after the first report
+			g.offerStats(free)
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestStats(t *testing.T) {
 	g := start(t, virtiotest.AllFeatures)
-	g.offerStats(1)
+	g.firstStats(t, 1)
 	for i := range uint64(5) {
 		if s := g.ask(t, 100+i); s != (balloon.Stats{Free: 100 + i}) {
 			t.Errorf("statistics %+v", s)
@@ -316,25 +338,8 @@ func TestStatsOfNobody(t *testing.T) {
 		t.Errorf("Stats = %v", err)
 	}
 	// The first report answers who asked before there was a driver.
-	got := make(chan balloon.Stats, 1)
-	go func() {
-		s, _ := g.dev.Stats(t.Context())
-		got <- s
-	}()
-	g.offerStats(7)
-	for {
-		select {
-		case s := <-got:
-			if s.Free != 7 {
-				t.Errorf("Stats = %+v", s)
-			}
-			return
-		default:
-		}
-		if _, _, ok := g.Rings[statsq].Reap(); ok { // it was asked after the first report
-			g.offerStats(7)
-		}
-		runtime.Gosched()
+	if s := g.firstStats(t, 7); s.Free != 7 {
+		t.Errorf("Stats = %+v", s)
 	}
 }
 
