@@ -103,6 +103,23 @@ type (
 	Usage struct {
 		Totals
 	}
+	// FlowOpened says that the guest's network let a flow through.
+	FlowOpened struct {
+		Flow
+	}
+	// FlowClosed says that a flow ended, however it did.
+	FlowClosed struct {
+		Flow
+		SentBytes     uint64        `json:"sent_bytes"`
+		ReceivedBytes uint64        `json:"received_bytes"`
+		Took          time.Duration `json:"took_ns"`
+	}
+	// FlowDenied says that the guest may not go where it wanted to. What it tries again and again is told at the first, tenth,
+	// hundredth time and so on.
+	FlowDenied struct {
+		Flow
+		Times uint64 `json:"times"`
+	}
 	// Warning is something that the user should know.
 	Warning struct {
 		Message string `json:"message"`
@@ -110,14 +127,15 @@ type (
 	}
 	// StageFinished is the last event of a stage. A stage that was skipped sends no StageStarted.
 	StageFinished struct {
-		Status Status        `json:"status"`
-		Output string        `json:"output,omitempty"`
-		Error  string        `json:"error,omitempty"`
-		Remedy string        `json:"remedy,omitempty"`
-		Turns  int           `json:"turns"`
-		Tools  []string      `json:"tools,omitempty"`
-		Totals Totals        `json:"totals"`
-		Took   time.Duration `json:"took_ns"`
+		Status  Status        `json:"status"`
+		Output  string        `json:"output,omitempty"`
+		Error   string        `json:"error,omitempty"`
+		Remedy  string        `json:"remedy,omitempty"`
+		Turns   int           `json:"turns"`
+		Tools   []string      `json:"tools,omitempty"`
+		Totals  Totals        `json:"totals"`
+		Traffic Traffic       `json:"traffic,omitzero"`
+		Took    time.Duration `json:"took_ns"`
 	}
 	// RunFinished is the last event.
 	RunFinished struct {
@@ -127,6 +145,7 @@ type (
 		Error   string         `json:"error,omitempty"`
 		Remedy  string         `json:"remedy,omitempty"`
 		Totals  Totals         `json:"totals"`
+		Traffic Traffic        `json:"traffic,omitzero"`
 		Took    time.Duration  `json:"took_ns"`
 	}
 )
@@ -177,6 +196,9 @@ func (ToolResult) Type() string      { return "tool_result" }
 func (Output) Type() string          { return "output" }
 func (Retry) Type() string           { return "retry" }
 func (Usage) Type() string           { return "usage" }
+func (FlowOpened) Type() string      { return "flow_opened" }
+func (FlowClosed) Type() string      { return "flow_closed" }
+func (FlowDenied) Type() string      { return "flow_denied" }
 func (Warning) Type() string         { return "warning" }
 func (StageFinished) Type() string   { return "stage_finished" }
 func (RunFinished) Type() string     { return "run_finished" }
@@ -241,6 +263,9 @@ func (s Scope) Stage(id string) Scope {
 func (s Scope) Child() Scope {
 	return Scope{stream: s.stream, stage: s.stage, span: newSpan(), parent: s.span}
 }
+
+// StageID is the stage that the scope belongs to; empty for the run itself.
+func (s Scope) StageID() string { return s.stage }
 
 // Emit sends one event. The zero Scope drops it.
 func (s Scope) Emit(data Data) {

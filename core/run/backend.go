@@ -131,7 +131,7 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 		warnOfMissing(spec, b, events)
 	}
 	progress(fmt.Sprintf("starting on %s", b.name))
-	env, err := build(ctx, spec, b, progress)
+	env, err := build(ctx, spec, b, events, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
 }
 
 // buildPlugin makes a sandbox without a VM.
-func (r *Run) buildPlugin(ctx context.Context, spec *plan.Sandbox, b backend, _ func(string)) (*environment, error) {
+func (r *Run) buildPlugin(ctx context.Context, spec *plan.Sandbox, b backend, _ event.Scope, _ func(string)) (*environment, error) {
 	key := struct{ name, settings string }{b.name, string(settings(spec))}
 	plugin, err := r.crew.shared(r.ctx, ctx, key, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
 	if err != nil {

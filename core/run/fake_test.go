@@ -183,6 +183,8 @@ type harness struct {
 	host *fakeHost
 	cfg  Config
 
+	started *Run
+
 	mu     sync.Mutex
 	events []event.Event
 	watch  func(event.Event)
@@ -218,6 +220,7 @@ func (h *harness) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.started = r
 	result, err := r.Run(ctx)
 	for i, e := range h.events {
 		if e.Seq != uint64(i+1) {

@@ -23,7 +23,8 @@ func (r *Run) runMain(result *Result) error {
 	if ended := r.ended(); ended != nil {
 		err = ended
 	}
-	finished := event.StageFinished{Status: event.Succeeded, Took: time.Since(start)}
+	result.Traffic = r.networks.of(spec.Name)
+	finished := event.StageFinished{Status: event.Succeeded, Traffic: result.Traffic, Took: time.Since(start)}
 	if err != nil {
 		finished.Status, finished.Error, finished.Remedy = event.Failed, event.Clean(err.Error()), event.Clean(errdef.Remedy(err))
 		if errors.Is(err, context.Canceled) {
@@ -31,7 +32,9 @@ func (r *Run) runMain(result *Result) error {
 		}
 	}
 	events.Emit(finished)
-	result.Stages = map[string]StageResult{spec.Name: {Status: finished.Status, Error: finished.Error, Attempts: 1, Duration: finished.Took}}
+	result.Stages = map[string]StageResult{spec.Name: {
+		Status: finished.Status, Error: finished.Error, Attempts: 1, Traffic: finished.Traffic, Duration: finished.Took,
+	}}
 	return err
 }
 

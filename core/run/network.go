@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/policy"
@@ -53,7 +54,7 @@ func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
 }
 
 // connect starts the network plugin of a sandbox, one process for each, and attaches the guest that is to come.
-func (r *Run) connect(ctx context.Context, s *plan.Sandbox) (connection, error) {
+func (r *Run) connect(ctx context.Context, s *plan.Sandbox, events event.Scope) (connection, error) {
 	if s.Network == nil {
 		return connection{}, nil
 	}
@@ -72,11 +73,12 @@ func (r *Run) connect(ctx context.Context, s *plan.Sandbox) (connection, error) 
 		r.cleanUp(plugin.Close)
 		return connection{}, fmt.Errorf("sandbox %s: network: %w", s.Name, sorted(err))
 	}
+	net := r.networks.open(ctx, s.Name, plugin, events)
 	return connection{
 		links: []vmm.Link{{
 			Kind: vmm.LinkNet, ID: netDevice, SocketPath: attached.SocketPath, MAC: attachment.GuestMAC, MTU: attachment.MTU, Queues: attachment.QueuePairs,
 		}},
-		guest: guestNetwork(attachment), end: plugin.Close,
+		guest: guestNetwork(attachment), end: func(ctx context.Context) error { return r.networks.close(ctx, net) },
 	}, nil
 }
 

@@ -59,6 +59,7 @@ type Result struct {
 	Outputs  map[string]any         `json:"outputs,omitempty"`
 	Stages   map[string]StageResult `json:"stages,omitempty"` // by stage ID
 	Totals   event.Totals           `json:"totals"`
+	Traffic  event.Traffic          `json:"traffic,omitzero"`
 	Started  time.Time              `json:"started"`
 	Duration time.Duration          `json:"duration_ns"`
 	Dir      string                 `json:"dir,omitempty"` // the run directory
@@ -74,7 +75,8 @@ type StageResult struct {
 	Model    string        `json:"model,omitempty"`
 	Turns    int           `json:"turns"`
 	Tools    []string      `json:"tools,omitempty"`
-	Totals   event.Totals  `json:"totals"` // of all attempts
+	Totals   event.Totals  `json:"totals"`           // of all attempts
+	Traffic  event.Traffic `json:"traffic,omitzero"` // of all attempts
 	Duration time.Duration `json:"duration_ns"`
 }
 
@@ -86,11 +88,12 @@ type Run struct {
 	redact plan.Redactor
 	dir    *observe.RunDir // nil without one
 
-	ctx    context.Context // of the run's work; set by Run
-	stop   context.CancelCauseFunc
-	crew   *crew
-	root   event.Scope
-	stages map[string]*stageState
+	ctx      context.Context // of the run's work; set by Run
+	stop     context.CancelCauseFunc
+	crew     *crew
+	networks networks
+	root     event.Scope
+	stages   map[string]*stageState
 
 	imagesOnce sync.Once
 	imagesErr  error
@@ -235,7 +238,7 @@ func (r *Run) finish(result Result, err error) (Result, error) {
 	}
 	r.root.Emit(event.RunFinished{
 		Status: result.Status, Output: result.Output, Outputs: result.Outputs, Error: result.Error, Remedy: event.Clean(errdef.Remedy(err)),
-		Totals: result.Totals, Took: result.Duration,
+		Totals: result.Totals, Traffic: result.Traffic, Took: result.Duration,
 	})
 	result, writeErr := r.write(result)
 	if err != nil {

@@ -179,7 +179,8 @@ func (r *Run) saveOutput(s *plan.Stage, bound *plan.AgentRun, output string) err
 func (r *Run) stageFinished(s *plan.Stage, o pipeline.Outcome) {
 	state := r.stages[s.ID()]
 	finished := event.StageFinished{
-		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Took: state.duration,
+		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals,
+		Traffic: r.networks.of(s.ID()), Took: state.duration,
 	}
 	if o.Err != nil {
 		finished.Error, finished.Remedy = event.Clean(o.Err.Error()), event.Clean(errdef.Remedy(o.Err))
@@ -205,13 +206,14 @@ func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
 		o, state := outcomes[s.ID()], r.stages[s.ID()]
 		sr := StageResult{
 			Status: statusOf(o), Output: o.Result.Output, Because: o.Because, Attempts: o.Attempts, Model: o.Result.Model,
-			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Duration: state.duration,
+			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Traffic: r.networks.of(s.ID()), Duration: state.duration,
 		}
 		if o.Err != nil {
 			sr.Error = event.Clean(o.Err.Error())
 		}
 		result.Stages[s.ID()] = sr
 		result.Totals = result.Totals.Add(state.totals)
+		result.Traffic = result.Traffic.Add(sr.Traffic)
 		if sr.Status == event.Succeeded {
 			results[s.ID()] = o.Result
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
@@ -31,12 +32,12 @@ func bootVM(ctx context.Context, cfg boxes.VMConfig) (box, error) {
 }
 
 // buildVM makes a sandbox of a VM, in a monitor process of its own.
-func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, progress func(string)) (*environment, error) {
+func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events event.Scope, progress func(string)) (*environment, error) {
 	images, err := r.images()
 	if err != nil {
 		return nil, &MachineError{Err: err}
 	}
-	net, err := r.connect(ctx, spec)
+	net, err := r.connect(ctx, spec, events)
 	if err != nil {
 		return nil, err
 	}

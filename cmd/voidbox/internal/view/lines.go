@@ -47,6 +47,8 @@ func (w *writer) event(e event.Event) {
 		w.output(d)
 	case event.Retry:
 		w.line(e.Stage, w.style.warn("↻")+fmt.Sprintf(" attempt %d in %s: %s", d.Attempt, seconds(d.Delay), clean(d.Reason)))
+	case event.FlowDenied:
+		w.line(e.Stage, w.style.warn("⊘")+" network denied "+denied(d))
 	case event.Warning:
 		w.line(e.Stage, w.style.warn("! ")+clean(d.Message)+remedy(d.Remedy))
 	case event.StageFinished:
@@ -111,12 +113,12 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 	case w.stages > 1 && d.Status == event.Skipped:
 		w.line(stage, w.style.dim("– skipped: "+clean(d.Error)))
 	case w.stages > 1:
-		w.line(stage, w.mark(d.Status)+" "+string(d.Status)+after(d.Status)+seconds(d.Took)+w.style.dim(cost(d.Totals)))
+		w.line(stage, w.mark(d.Status)+" "+string(d.Status)+after(d.Status)+seconds(d.Took)+w.style.dim(cost(d.Totals)+traffic(d.Traffic)))
 	}
 }
 
 func (w *writer) runFinished(d event.RunFinished) {
-	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + after(d.Status) + seconds(d.Took) + w.style.dim(cost(d.Totals))
+	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + after(d.Status) + seconds(d.Took) + w.style.dim(cost(d.Totals)+traffic(d.Traffic))
 	if d.Status == event.Failed && d.Error != "" && !w.blamed {
 		line += ": " + clean(d.Error) + remedy(d.Remedy)
 	}

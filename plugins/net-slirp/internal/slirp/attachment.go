@@ -50,6 +50,7 @@ type attachment struct {
 	cancel    context.CancelFunc
 	ends      sync.WaitGroup
 	once      sync.Once
+	gone      chan struct{} // closed when everything has ended
 }
 
 // attach puts a network together, with its link to be fetched at path.
@@ -67,7 +68,7 @@ func attach(spec network.Attachment, path string, servers func() []netip.AddrPor
 	if err != nil {
 		return nil, err
 	}
-	a := &attachment{spec: spec, policy: evaluator}
+	a := &attachment{spec: spec, policy: evaluator, gone: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.openResolver(servers)
 	if err := a.build(path); err != nil {
@@ -145,6 +146,7 @@ func (a *attachment) forward() {
 // close ends everything and waits for it.
 func (a *attachment) close() {
 	a.once.Do(func() {
+		defer close(a.gone)
 		a.cancel()
 		a.dns.Close() // before those who wait for its answers
 		if a.tcp != nil {

@@ -279,3 +279,37 @@ func TestAttachmentsThatMakeNoSense(t *testing.T) {
 		})
 	}
 }
+
+// Who watches hears of the flows that end with the attachment, and only then that there is no more.
+func TestTheEndIsWatched(t *testing.T) {
+	l := listen(t)
+	w := newWorld(t, l.Addr())
+	opened, watched := make(chan struct{}), make(chan error, 1)
+	var events []network.Event
+	go func() {
+		watched <- w.net.Watch(t.Context(), func(e network.Event) error {
+			if events = append(events, e); e.Kind == network.Opened {
+				close(opened)
+			}
+			return nil
+		})
+	}()
+	waitFor(t, w.net.att.log.Watched)
+	c := w.Dial(at(0))
+	server := accept(t, l)
+	c.Send("12345")
+	read(t, server, 5)
+	<-opened
+	if err := w.net.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-watched; err != nil {
+		t.Error(err)
+	}
+	if n := len(events); n != 2 || events[1].Kind != network.Closed || events[1].Sent != 5 {
+		t.Errorf("events %+v", events)
+	}
+	if err := w.net.Watch(t.Context(), func(network.Event) error { return nil }); !errors.Is(err, errdef.ErrState) {
+		t.Errorf("watched after the end: %v", err)
+	}
+}

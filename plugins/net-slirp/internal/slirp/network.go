@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/flowlog"
 	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/jail"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
@@ -32,6 +33,8 @@ type Options struct {
 // Network serves one attachment.
 type Network struct {
 	opt Options
+
+	watching sync.WaitGroup
 
 	mu     sync.Mutex
 	att    *attachment // set by Attach, for good
@@ -127,12 +130,13 @@ func (n *Network) Explain(_ context.Context, f network.Flow) (network.Verdict, e
 // lostEvery is how often a slow watcher learns that it has lost events.
 const lostEvery = time.Second
 
-// Watch implements network.Network.
+// Watch implements network.Network. Its last events are those of the flows that end with the attachment.
 func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error {
-	att, err := n.attached()
+	att, err := n.enter()
 	if err != nil {
 		return err
 	}
+	defer n.watching.Done()
 	w := att.log.Watch()
 	defer w.Close()
 	tick := time.NewTicker(lostEvery)
@@ -142,8 +146,8 @@ func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-att.ctx.Done():
-			return nil
+		case <-att.gone:
+			return rest(w, fn)
 		case e = <-w.C():
 		case <-tick.C:
 			lost := w.Lost()
@@ -156,6 +160,31 @@ func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error
 			return err
 		}
 	}
+}
+
+// rest hands over the events that wait.
+func rest(w *flowlog.Watcher, fn func(network.Event) error) error {
+	for {
+		select {
+		case e := <-w.C():
+			if err := fn(e); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// enter admits a watcher, for which Drain waits.
+func (n *Network) enter() (*attachment, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.att == nil || n.closed {
+		return nil, errdef.New(errdef.ErrState, "no guest is attached")
+	}
+	n.watching.Add(1)
+	return n.att, nil
 }
 
 // Stats implements network.Network.
@@ -176,15 +205,27 @@ func (n *Network) Capture(ctx context.Context, c network.Capture, w io.Writer) e
 	return att.capture(ctx, c, w)
 }
 
-// Drain ends everything.
-func (n *Network) Drain(context.Context) error {
+// Drain ends everything, and waits until those who watch have heard of it.
+func (n *Network) Drain(ctx context.Context) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.closed = true
-	if n.att != nil {
-		n.att.close()
+	att := n.att
+	n.mu.Unlock()
+	if att == nil {
+		return nil
 	}
-	return nil
+	att.close()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		n.watching.Wait()
+	}()
+	select {
+	case <-told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // serve gives the link to devices that ask for it, one after another, until the attachment ends.

@@ -1,0 +1,90 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/sdk/network"
+)
+
+// networks are those of a run's guests, at most one of a stage at a time.
+type networks struct {
+	mu      sync.Mutex
+	live    map[string]*guestNet // by stage
+	traffic map[string]event.Traffic
+}
+
+// guestNet is the network of one guest that lives.
+type guestNet struct {
+	network.Network
+	stage, sandbox string
+	plugin         Plugin
+	report         flowReport
+	cancel         context.CancelFunc
+	watched        chan struct{} // closed when nobody follows the flows any more
+}
+
+// open notes a network and reports its flows until it is closed.
+func (n *networks) open(ctx context.Context, sandbox string, plugin Plugin, events event.Scope) *guestNet {
+	g := &guestNet{
+		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, plugin: plugin,
+		report: flowReport{sandbox: sandbox, events: events}, watched: make(chan struct{}),
+	}
+	ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(g.watched)
+		g.report.follow(ctx, g)
+	}()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.live == nil {
+		n.live, n.traffic = map[string]*guestNet{}, map[string]event.Traffic{}
+	}
+	n.live[g.stage] = g
+	return g
+}
+
+// close ends a network, which the guest has left.
+func (n *networks) close(ctx context.Context, g *guestNet) error {
+	counters, _ := g.Stats(ctx) // a plugin that is dead has none, and closed flows will do
+	err := g.plugin.Close(ctx)
+	select {
+	case <-g.watched: // with the last words of the plugin
+	case <-ctx.Done():
+	}
+	g.cancel()
+	<-g.watched
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.live[g.stage] == g {
+		delete(n.live, g.stage)
+	}
+	n.traffic[g.stage] = n.traffic[g.stage].Add(g.report.total(counters))
+	return err
+}
+
+// of returns what has gone through the networks of a stage. Those that are kept count without their bytes.
+func (n *networks) of(stage string) event.Traffic {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.traffic[stage]
+	if g := n.live[stage]; g != nil {
+		t = t.Add(g.report.total(nil))
+	}
+	return t
+}
+
+// all returns the networks that live, in the order of their stages.
+func (n *networks) all() []*guestNet {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []*guestNet
+	for _, g := range n.live {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b *guestNet) int { return cmp.Compare(a.stage, b.stage) })
+	return out
+}
