@@ -18,8 +18,8 @@ func TestNetworkLines(t *testing.T) {
 	} {
 		sink.Event(event.Event{Data: data})
 	}
-	want := `⊘ network denied tcp 93.184.215.14:443 (evil.example) by agent.hcl:12
-⊘ network denied tcp 93.184.215.14:443 (evil.example) by agent.hcl:12, 10 times by now
+	want := `⊘ network denied tcp 93.184.215.14:443 (evil.example[2J) by agent.hcl:12
+⊘ network denied tcp 93.184.215.14:443 (evil.example[2J) by agent.hcl:12, 10 times by now
 ✓ succeeded in 0 ms · network 999 B sent, 5.0 MiB received, 10 denied
 `
 	if out.String() != want {

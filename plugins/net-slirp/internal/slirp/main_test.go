@@ -2,6 +2,7 @@ package slirp
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -29,7 +30,7 @@ func newNetwork(t testing.TB) *Network {
 	n := New()
 	n.Configure(Options{RuntimeDir: dir, Confine: func(jail.Grants) error { return nil }})
 	t.Cleanup(func() {
-		if err := n.Drain(t.Context()); err != nil {
+		if err := n.Drain(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 		_ = os.RemoveAll(dir)

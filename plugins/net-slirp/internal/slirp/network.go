@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,11 +36,10 @@ type Options struct {
 type Network struct {
 	opt Options
 
-	watching sync.WaitGroup
-
-	mu     sync.Mutex
-	att    *attachment // set by Attach, for good
-	closed bool
+	mu       sync.Mutex
+	att      *attachment // set by Attach, for good
+	closed   bool
+	watchers map[chan struct{}]struct{} // each closed when its Watch returns
 }
 
 var _ network.Network = (*Network)(nil)
@@ -132,11 +133,11 @@ const lostEvery = time.Second
 
 // Watch implements network.Network. Its last events are those of the flows that end with the attachment.
 func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error {
-	att, err := n.enter()
+	att, leave, err := n.enter()
 	if err != nil {
 		return err
 	}
-	defer n.watching.Done()
+	defer leave()
 	w := att.log.Watch()
 	defer w.Close()
 	tick := time.NewTicker(lostEvery)
@@ -177,14 +178,23 @@ func rest(w *flowlog.Watcher, fn func(network.Event) error) error {
 }
 
 // enter admits a watcher, for which Drain waits.
-func (n *Network) enter() (*attachment, error) {
+func (n *Network) enter() (att *attachment, leave func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.att == nil || n.closed {
-		return nil, errdef.New(errdef.ErrState, "no guest is attached")
+		return nil, nil, errdef.New(errdef.ErrState, "no guest is attached")
 	}
-	n.watching.Add(1)
-	return n.att, nil
+	if n.watchers == nil {
+		n.watchers = make(map[chan struct{}]struct{})
+	}
+	left := make(chan struct{})
+	n.watchers[left] = struct{}{}
+	return n.att, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.watchers, left)
+		close(left)
+	}, nil
 }
 
 // Stats implements network.Network.
@@ -209,23 +219,20 @@ func (n *Network) Capture(ctx context.Context, c network.Capture, w io.Writer) e
 func (n *Network) Drain(ctx context.Context) error {
 	n.mu.Lock()
 	n.closed = true
-	att := n.att
+	att, watchers := n.att, slices.Collect(maps.Keys(n.watchers))
 	n.mu.Unlock()
 	if att == nil {
 		return nil
 	}
 	att.close()
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		n.watching.Wait()
-	}()
-	select {
-	case <-told:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, left := range watchers {
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // serve gives the link to devices that ask for it, one after another, until the attachment ends.
