@@ -70,9 +70,32 @@ func Conn(fd int) (*net.UnixConn, error) {
 
 // CheckPeer demands that the process which connected, listened or made the pair runs as user uid (SO_PEERCRED).
 func CheckPeer(conn *net.UnixConn, uid int) error {
+	cred, err := peer(conn)
+	if err != nil {
+		return err
+	}
+	if int(cred.Uid) != uid {
+		return fmt.Errorf("peer is user %d, only user %d may connect", cred.Uid, uid)
+	}
+	return nil
+}
+
+// CheckPeerProcess demands that the process pid, and no other, did so.
+func CheckPeerProcess(conn *net.UnixConn, pid int) error {
+	cred, err := peer(conn)
+	if err != nil {
+		return err
+	}
+	if int(cred.Pid) != pid {
+		return fmt.Errorf("peer is process %d, only process %d may connect", cred.Pid, pid)
+	}
+	return nil
+}
+
+func peer(conn *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("peer: %w", err)
+		return nil, fmt.Errorf("peer: %w", err)
 	}
 	var cred *unix.Ucred
 	cerr := raw.Control(func(fd uintptr) {
@@ -82,10 +105,7 @@ func CheckPeer(conn *net.UnixConn, uid int) error {
 		err = cerr
 	}
 	if err != nil {
-		return fmt.Errorf("peer: %w", err)
+		return nil, fmt.Errorf("peer: %w", err)
 	}
-	if int(cred.Uid) != uid {
-		return fmt.Errorf("peer is user %d, only user %d may connect", cred.Uid, uid)
-	}
-	return nil
+	return cred, nil
 }

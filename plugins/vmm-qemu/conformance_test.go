@@ -22,7 +22,7 @@ func TestContract(t *testing.T) {
 	}
 	plugintest.VMM(t, plugintest.VMMHarness{
 		Open:         func(t *testing.T) vmm.VMM { return testmonitor.StartImmortal(t, testbin.Dir(t), "qemu", "").VMM() },
-		Capabilities: []string{vmm.CapPause},
+		Capabilities: []string{vmm.CapPause, vmm.CapNet, vmm.CapFS, vmm.CapRelink},
 		Kernel:       means.Kernel.Path,
 		Initrd:       initrd,
 		Segment:      image.BootSegment,

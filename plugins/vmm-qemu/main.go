@@ -8,7 +8,6 @@ import (
 	"github.com/voidbox-run/voidbox/plugins/vmm-qemu/internal/qemu"
 	"github.com/voidbox-run/voidbox/sdk"
 	"github.com/voidbox-run/voidbox/sdk/base"
-	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
 func main() {
@@ -17,7 +16,7 @@ func main() {
 		Name:         "qemu",
 		Version:      "0.1.0",
 		Description:  "QEMU microvm, with hardware virtualization where it is usable and by emulation elsewhere.",
-		Capabilities: []string{vmm.CapPause},
+		Capabilities: monitor.Capabilities(),
 		Env:          []string{"PATH"}, // where QEMU is looked for
 		Schema: base.Schema{Attributes: []base.Attribute{
 			{Name: "program", Type: "string", Description: "Path or name of QEMU; the usual one by default."},

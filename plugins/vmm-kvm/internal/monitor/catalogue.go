@@ -6,15 +6,13 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/internal/vmlink"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/vhost"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 	"github.com/voidbox-run/voidbox/virtio/balloon"
 	"github.com/voidbox-run/voidbox/virtio/block"
 	"github.com/voidbox-run/voidbox/virtio/console"
-	virtiofs "github.com/voidbox-run/voidbox/virtio/fs"
-	virtionet "github.com/voidbox-run/voidbox/virtio/net"
 	"github.com/voidbox-run/voidbox/virtio/rng"
 	"github.com/voidbox-run/voidbox/virtio/vsock"
 )
@@ -124,76 +122,9 @@ func kindOf(err error) error {
 
 // newLinked makes a device behind a link.
 func (m *Monitor) newLinked(ctx context.Context, spec vmm.Link) (*fitting, error) {
-	f, err := m.dialLinked(ctx, spec)
-	if err != nil {
-		return nil, errdef.New(errdef.ErrUnavailable, "link %s: %w", spec.ID, err)
-	}
-	f.name, f.link = string(spec.Kind)+"."+spec.ID, &spec
-	return f, nil
-}
-
-func (m *Monitor) dialLinked(ctx context.Context, spec vmm.Link) (*fitting, error) {
-	queues := max(spec.Queues, 1)
-	if spec.Kind == vmm.LinkFS {
-		l, err := link.Dial(ctx, spec.SocketPath, virtiofs.Ask(queues))
-		if err != nil {
-			return nil, err
-		}
-		dev, err := virtiofs.New(virtiofs.Config{Tag: spec.ID, Queues: queues, Link: l, OnLink: m.onLink(spec.ID)})
-		if err != nil {
-			return nil, err
-		}
-		return &fitting{device: dev, close: dev.Close, relink: relinker(dev), metrics: func() map[string]uint64 {
-			s := dev.Metrics()
-			return map[string]uint64{
-				"requests": s.Requests, "request_bytes": s.RequestBytes, "replies": s.Replies, "reply_bytes": s.ReplyBytes, "notices": s.Notices,
-				"in_flight": uint64(max(s.InFlight, 0)), "invalid": s.Invalid, "bad_replies": s.BadReplies, "failed": s.Failed,
-				"link_downs": s.LinkDowns,
-			}
-		}}, nil
-	}
-	l, err := link.Dial(ctx, spec.SocketPath, virtionet.Ask(queues))
+	d, err := vmlink.Open(ctx, spec, func(up bool, why error) { m.events.Add(vmlink.Event(spec.ID, up, why)) })
 	if err != nil {
 		return nil, err
 	}
-	dev, err := virtionet.New(virtionet.Config{MAC: [6]byte(spec.MAC), MTU: spec.MTU, Pairs: queues, Link: l, OnLink: m.onLink(spec.ID)})
-	if err != nil {
-		return nil, err
-	}
-	return &fitting{device: dev, close: dev.Close, relink: relinker(dev), metrics: func() map[string]uint64 {
-		s := dev.Metrics()
-		return map[string]uint64{
-			"tx_frames": s.TxFrames, "tx_bytes": s.TxBytes, "rx_frames": s.RxFrames, "rx_bytes": s.RxBytes,
-			"tx_invalid": s.TxInvalid, "tx_no_carrier": s.TxNoCarrier, "rx_invalid": s.RxInvalid, "rx_too_large": s.RxTooLarge,
-			"rx_inactive": s.RxInactive, "link_downs": s.LinkDowns,
-		}
-	}}, nil
-}
-
-// relinker gives a device a link to another process.
-func relinker(dev interface {
-	Ask() link.Ask
-	Relink(*link.Link) error
-}) func(context.Context, string) error {
-	return func(ctx context.Context, socket string) error {
-		l, err := link.Dial(ctx, socket, dev.Ask())
-		if err != nil {
-			return errdef.New(errdef.ErrUnavailable, "%w", err)
-		}
-		return dev.Relink(l)
-	}
-}
-
-// onLink tells of a device that loses or gets its link.
-func (m *Monitor) onLink(id string) func(up bool, why error) {
-	return func(up bool, why error) {
-		e := vmm.Event{Kind: vmm.LinkUp, Device: id}
-		if !up {
-			e.Kind = vmm.LinkDown
-			if why != nil {
-				e.Detail = why.Error()
-			}
-		}
-		m.events.Add(e)
-	}
+	return &fitting{name: d.Name(), device: d.Virtio(), close: d.Close, metrics: d.Metrics, linked: d}, nil
 }

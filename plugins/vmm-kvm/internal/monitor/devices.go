@@ -1,13 +1,12 @@
 package monitor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
+	"github.com/voidbox-run/voidbox/internal/vmlink"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/kvm"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/layout"
-	"github.com/voidbox-run/voidbox/sdk/vmm"
 	"github.com/voidbox-run/voidbox/virtio"
 	"github.com/voidbox-run/voidbox/virtio/mmio"
 )
@@ -20,8 +19,7 @@ type fitting struct {
 	metrics func() map[string]uint64 // nil where there are none
 	kicks   func([]*virtio.EventFD)  // takes the eventfds of the queues, where it is not this process that waits for them
 
-	link   *vmm.Link                                      // of a device behind a link
-	relink func(ctx context.Context, socket string) error // of a device behind a link
+	linked *vmlink.Device // of a device behind a link
 
 	transport *mmio.Transport
 	line      *virtio.EventFD

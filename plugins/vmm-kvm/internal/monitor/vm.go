@@ -12,6 +12,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/internal/guestconsole"
 	"github.com/voidbox-run/voidbox/internal/procusage"
+	"github.com/voidbox-run/voidbox/internal/vmlink"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/bus"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/kvm"
 	"github.com/voidbox-run/voidbox/plugins/vmm-kvm/internal/memory"
@@ -158,9 +159,9 @@ func (v *vm) metrics() map[string]uint64 {
 // relink gives a device a new link.
 func (v *vm) relink(ctx context.Context, link vmm.Link) error {
 	for _, d := range v.devices {
-		if d.link != nil && d.link.ID == link.ID && d.link.Kind == link.Kind {
-			return d.relink(ctx, link.SocketPath)
+		if d.linked != nil && d.linked.Is(link) {
+			return d.linked.Relink(ctx, link.SocketPath)
 		}
 	}
-	return errdef.New(errdef.ErrNotFound, "the VM has no %s device %q", link.Kind, link.ID)
+	return vmlink.Unknown(link)
 }

@@ -11,10 +11,11 @@ import (
 
 // Files are the numbers of the descriptors that QEMU inherits; 0 means absent.
 type Files struct {
-	QMP     int // stream socket
-	Console int // stream socket
-	Initrd  int // regular file
-	Vsock   int // stream socket to a vhost-user back end
+	QMP     int       // stream socket
+	Console int       // stream socket
+	Initrd  int       // regular file
+	Vsock   int       // stream socket to a vhost-user back end
+	Links   []BackEnd // one for each of the machine's links
 }
 
 // Host is what the command line depends on beside the machine.
@@ -51,6 +52,9 @@ func Build(m vmm.Machine, h Host, f Files) []string {
 	)
 	if f.Vsock != 0 {
 		a = append(a, "-chardev", fmt.Sprintf("socket,id=vsock,fd=%d", f.Vsock), "-device", "vhost-user-vsock-device,chardev=vsock")
+	}
+	for i, l := range m.Links {
+		a = append(a, linkArgs(i, l, f.Links[i])...)
 	}
 	for i, d := range m.Disks {
 		a = append(a, diskArgs(i, d)...)

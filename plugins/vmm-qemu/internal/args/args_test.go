@@ -89,3 +89,47 @@ func TestDiskPathIsOnlyData(t *testing.T) {
 		t.Errorf("device %s has no serial", line[at+3])
 	}
 }
+
+func TestLinks(t *testing.T) {
+	m := box
+	m.Links = []vmm.Link{
+		{Kind: vmm.LinkNet, ID: "eth", MAC: []byte{0x52, 0x54, 0, 0x12, 0x34, 0x56}, MTU: 1500},
+		{Kind: vmm.LinkNet, ID: "more", MAC: []byte{2, 0, 0, 0, 0, 1}, MTU: 9000, Queues: 2},
+		{Kind: vmm.LinkFS, ID: `a,"tag"=x`},
+	}
+	f := Files{QMP: 3, Console: 4, Links: []BackEnd{{Address: "ABCD"}, {Address: "EFGH"}, {FD: 7}}}
+	args := Build(m, tcg, f)
+	devices := map[string]map[string]any{}
+	for i, a := range args {
+		if a != "-device" || !strings.HasPrefix(args[i+1], "{") {
+			continue
+		}
+		var d map[string]any
+		if err := json.Unmarshal([]byte(args[i+1]), &d); err != nil {
+			t.Fatalf("%s: %v", args[i+1], err)
+		}
+		devices[d["id"].(string)] = d
+	}
+	want := []map[string]any{
+		{"driver": "virtio-net-device", "netdev": "link0-back-end", "mac": "52:54:00:12:34:56", "host_mtu": 1500.0, "mq": false, "ctrl_vq": false},
+		{"driver": "virtio-net-device", "netdev": "link1-back-end", "mac": "02:00:00:00:00:01", "host_mtu": 9000.0, "mq": true, "ctrl_vq": true, "ctrl_rx": false},
+		{"driver": "vhost-user-fs-device", "chardev": "link2", "tag": `a,"tag"=x`, "num-request-queues": 1.0},
+	}
+	for i, w := range want {
+		for name, value := range w {
+			if got := devices[LinkName(i)][name]; got != value {
+				t.Errorf("link %d: %s = %v, want %v", i, name, got, value)
+			}
+		}
+	}
+	line := strings.Join(args, " ")
+	for _, part := range []string{
+		"-chardev socket,id=link0,path=ABCD,abstract=on,tight=on -netdev vhost-user,id=link0-back-end,chardev=link0,queues=1 -device",
+		"-chardev socket,id=link1,path=EFGH,abstract=on,tight=on -netdev vhost-user,id=link1-back-end,chardev=link1,queues=2 -device",
+		"-chardev socket,id=link2,fd=7 -device",
+	} {
+		if !strings.Contains(line, part) {
+			t.Errorf("%q is missing in %s", part, line)
+		}
+	}
+}

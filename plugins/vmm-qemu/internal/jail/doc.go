@@ -2,7 +2,7 @@
 //
 // A guest that escapes lands in QEMU first. QEMU's own seccomp filter (-sandbox) is on, and [Thread] adds what it lacks,
 // before QEMU is executed: a Landlock domain in which it sees its program, its firmware, the kernel and the disks, and a
-// filter by which it can make no socket that leaves this machine.
+// filter by which it can make no socket that leaves this machine, nor connect one to anybody but us.
 //
 // Behind QEMU is the plugin, whose device models parse the guest's bytes. [Process] confines it once QEMU runs and
 // everything is open: no file may be opened and no program started, and the only new sockets are unix sockets, which the

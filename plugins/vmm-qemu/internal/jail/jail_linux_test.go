@@ -76,6 +76,25 @@ var probes = map[string]func(dir string) error{
 	}),
 	"file of a confined program": inThread("cat", "/etc/hostname", false),
 	"file that was allowed":      inThread("cat", "/etc/passwd", true),
+	"connection of a confined program": func(dir string) error {
+		return inConfinedThread(func() error {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			for _, name := range []string{dir + "/sock", "@abstract", "@" + strings.Repeat("d", DoorName+1), "@d"} {
+				if err := denied(0, unix.Connect(fd, &unix.SockaddrUnix{Name: name})); err != nil {
+					return fmt.Errorf("connect to %s: %w", name, err)
+				}
+			}
+			err = unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + strings.Repeat("d", DoorName)})
+			if !errors.Is(err, unix.ECONNREFUSED) { // nobody is there
+				return fmt.Errorf("connect to a door: %w", err)
+			}
+			return nil
+		})
+	},
 	"socket of a confined program": func(dir string) error {
 		return inThread("bash", "-c", false, "exec 3<>/dev/udp/127.0.0.1/9")(dir)
 	},
@@ -183,6 +202,20 @@ func workAndGrow() error {
 	runtime.GC()
 	runtime.KeepAlive(kept)
 	return onNewThreads(func() error { return nil })("")
+}
+
+// inConfinedThread calls try from a thread that is confined as a program of ours is.
+func inConfinedThread(try func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends confined
+		if err := Thread(Files{}); err != nil {
+			result <- err
+			return
+		}
+		result <- try()
+	}()
+	return <-result
 }
 
 // inThread runs a program from a confined thread and wants it to succeed or to fail.

@@ -49,11 +49,12 @@ func Process(g Grants) error {
 func processPolicy(landlocked bool) seccomp.Policy {
 	names := known(
 		// reading and writing what is open
-		"read", "write", "readv", "writev", "pread64", "close", "fcntl", "lseek", "dup", "dup3", "pipe2", "eventfd2",
+		"read", "write", "readv", "writev", "pread64", "preadv2", "close", "fcntl", "lseek", "dup", "dup3", "pipe2", "eventfd2",
 		"fstat", "newfstatat", "statx",
 		// sockets
 		"sendto", "sendmsg", "recvfrom", "recvmsg", "accept4", "connect", "shutdown",
 		"getsockopt", "setsockopt", "getsockname", "getpeername",
+		"fstatfs", // whether the memory of a new link is what it should be
 		"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", "ppoll",
 		// memory
 		"munmap", "madvise", "mremap", "mincore", "brk",

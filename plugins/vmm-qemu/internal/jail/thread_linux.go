@@ -98,6 +98,13 @@ func allow(ruleset int, path string, rights uint64) error {
 	return nil
 }
 
+// DoorName is the length of the names of the abstract sockets that a confined program may connect to. A filter sees how long an
+// address is and not what it says, and no socket has a path as short as this.
+const DoorName = 4
+
+// doorLength is that of the whole address: its family, a zero, the name.
+const doorLength = 2 + 1 + DoorName
+
 // childPolicy forbids what no emulator with inherited connections needs. It is a list of denials, since QEMU's own filter is
 // the list of what it may do, and since the calling thread of ours goes on for a while.
 func childPolicy() seccomp.Policy {
@@ -106,13 +113,14 @@ func childPolicy() seccomp.Policy {
 		Syscalls: []seccomp.SyscallGroup{{
 			Action: seccomp.ActionErrno,
 			Names: known(
-				"connect", "ptrace", "process_vm_readv", "process_vm_writev", "bpf", "perf_event_open", "userfaultfd",
+				"ptrace", "process_vm_readv", "process_vm_writev", "bpf", "perf_event_open", "userfaultfd",
 				"io_uring_setup", "io_uring_enter", "io_uring_register", "keyctl", "add_key", "request_key",
 				"mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsmount", "unshare", "setns",
 				"init_module", "finit_module", "kexec_load", "kexec_file_load", "open_by_handle_at", "reboot",
 			),
 			NamesWithCondtions: []seccomp.NameWithConditions{
-				{Name: "socket", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX}}},
+				when("socket", 0, seccomp.NotEqual, unix.AF_UNIX),
+				when("connect", 2, seccomp.NotEqual, doorLength),
 			},
 		}},
 	}

@@ -74,7 +74,7 @@ func playQEMU(args []string) {
 	for lines.Scan() {
 		var cmd struct {
 			Execute   string
-			Arguments map[string]string
+			Arguments map[string]any
 			ID        uint64
 		}
 		if json.Unmarshal(lines.Bytes(), &cmd) != nil {
@@ -101,13 +101,13 @@ func inherited(number string) *os.File {
 	return os.NewFile(fd, "fd"+number)
 }
 
-func (q *fakeQEMU) obey(command string, arguments map[string]string, id uint64) {
+func (q *fakeQEMU) obey(command string, arguments map[string]any, id uint64) {
 	fmt.Fprintf(q.out, `{"return": {}, "id": %d}`+"\n", id)
 	switch command {
 	case "cont":
 		q.runGuest()
 	case "set-action":
-		q.reboot = arguments["reboot"]
+		q.reboot, _ = arguments["reboot"].(string)
 		if q.resets == 3 && q.reboot == "shutdown" {
 			q.end("guest-shutdown")
 		}

@@ -22,7 +22,7 @@ type wiring struct {
 	numbers args.Files
 	qmp     *net.UnixConn
 	console *net.UnixConn
-	vsock   *net.UnixConn // nil without a vsock device
+	lent    []berth // one for each device whose queues QEMU lends us
 }
 
 // firstInherited is the number of the first descriptor behind the standard three.
@@ -42,7 +42,12 @@ func wire(m vmm.Machine) (_ *wiring, err error) {
 		return nil, err
 	}
 	if m.Vsock != nil {
-		if w.vsock, w.numbers.Vsock, err = w.socket("vsock"); err != nil {
+		if w.numbers.Vsock, err = w.berth("vsock"); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range m.Links {
+		if err := w.link(l); err != nil {
 			return nil, err
 		}
 	}
@@ -97,10 +102,13 @@ func (w *wiring) closeInherited() {
 
 func (w *wiring) close() {
 	w.closeInherited()
-	for _, conn := range []*net.UnixConn{w.qmp, w.console, w.vsock} {
+	for _, conn := range []*net.UnixConn{w.qmp, w.console} {
 		if conn != nil {
 			_ = conn.Close()
 		}
+	}
+	for _, b := range w.lent {
+		b.close()
 	}
 }
 

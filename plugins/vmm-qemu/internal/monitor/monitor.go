@@ -23,9 +23,25 @@ const overhead = 64 << 20
 // limits of a machine.
 var limits = vmmachine.Limits{
 	Backend:     "qemu",
-	CPUs:        64,   // what our own kernel is built for
-	Disks:       5,    // QEMU's microvm has eight virtio slots; vsock and rng take two, and one is kept
+	CPUs:        64, // what our own kernel is built for
+	Disks:       maxOptional,
 	CommandLine: 1536, // x86 kernels take 2047 bytes, of which ours need some
+	Links:       linkKinds(),
+}
+
+// maxOptional is how many disks and links a machine may have: QEMU's microvm has eight virtio slots, vsock and rng take two, and
+// one is kept.
+const maxOptional = 5
+
+// check returns the first thing that is wrong with a machine.
+func check(spec vmm.Machine) error {
+	if err := vmmachine.Check(spec, limits); err != nil {
+		return err
+	}
+	if n := len(spec.Disks) + len(spec.Links); n > maxOptional {
+		return errdef.New(errdef.ErrInvalid, "%d disks and links: a machine has room for %d", n, maxOptional)
+	}
+	return nil
 }
 
 // Options are what a user may choose.
@@ -77,7 +93,7 @@ func (m *Monitor) Create(ctx context.Context, spec vmm.Machine) (vmm.Created, er
 }
 
 func (m *Monitor) create(ctx context.Context, spec vmm.Machine) (*vm, error) {
-	if err := vmmachine.Check(spec, limits); err != nil {
+	if err := check(spec); err != nil {
 		return nil, err
 	}
 	if err := hostmem.Local().Fit(spec.MemoryBytes, overhead, "QEMU"); err != nil {
@@ -95,12 +111,17 @@ func (m *Monitor) create(ctx context.Context, spec vmm.Machine) (*vm, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := boot(ctx, program, spec, hostOf(accelerator, m.clock.KHz()), m.onQMP, m.onConsoleLine)
+	devices, err := m.lend(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	made, err := boot(ctx, program, spec, hostOf(accelerator, m.clock.KHz()), devices, m.onQMP, m.onConsoleLine)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.lock(spec); err != nil {
 		made.end()
+		made.wait()
 		return nil, err
 	}
 	return made, nil
@@ -173,8 +194,16 @@ func (m *Monitor) Snapshot(context.Context, string) error { return noSnapshots()
 func (m *Monitor) Restore(context.Context, string, vmm.Wires, []vmm.Disk) error { return noSnapshots() }
 
 // Relink implements vmm.VMM.
-func (m *Monitor) Relink(context.Context, vmm.Link) error {
-	return errdef.New(errdef.ErrUnsupported, "the qemu backend has no devices over links")
+func (m *Monitor) Relink(ctx context.Context, link vmm.Link) error {
+	v, err := m.existing()
+	if err != nil {
+		return err
+	}
+	d := v.devices.behind(link)
+	if d == nil {
+		return errdef.New(errdef.ErrNotFound, "the VM has no %s device %q", link.Kind, link.ID)
+	}
+	return d.relink(ctx, link.SocketPath)
 }
 
 func noSnapshots() error {
@@ -202,6 +231,7 @@ func (m *Monitor) Metrics(context.Context) (map[string]uint64, error) {
 		return nil, err
 	}
 	counters := map[string]uint64{"console.bytes": v.ring.Written()}
+	v.devices.addMetrics(counters)
 	v.usage.Add(counters)
 	return counters, nil
 }

@@ -130,6 +130,7 @@ func TestStatesAreKept(t *testing.T) {
 	}
 	forbidden("start before create", m.Start(ctx))
 	forbidden("console before create", m.Console(ctx, false, nil))
+	forbidden("relink before create", m.Relink(ctx, vmm.Link{}))
 	made, err := m.Create(ctx, spec(t, "runs"))
 	if err != nil || made.Accelerator != qemu.TCG || made.Monitor != "QEMU 7.2.22" {
 		t.Fatalf("created %+v, %v", made, err)
@@ -149,7 +150,7 @@ func TestStatesAreKept(t *testing.T) {
 	if err := m.Restore(ctx, "/x", vmm.Wires{}, nil); !errors.Is(err, errdef.ErrUnsupported) {
 		t.Errorf("restore: %v", err)
 	}
-	if err := m.Relink(ctx, vmm.Link{}); !errors.Is(err, errdef.ErrUnsupported) {
+	if err := m.Relink(ctx, vmm.Link{Kind: vmm.LinkNet, ID: "eth"}); !errors.Is(err, errdef.ErrNotFound) {
 		t.Errorf("relink: %v", err)
 	}
 	for range 2 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -42,10 +41,10 @@ type vm struct {
 	proc        *process
 	qmp         *qmp.Client
 	ring        *guestconsole.Ring
-	device      *socketDevice // nil without vsock
+	devices     lentDevices
 	usage       *procusage.Usage
 
-	served sync.WaitGroup // console and vhost-user
+	served sync.WaitGroup // console, lent devices and what steers them
 
 	asked    atomic.Bool // we asked for the end
 	mu       sync.Mutex
@@ -57,35 +56,35 @@ type vm struct {
 	done chan struct{} // closed after Stopped
 }
 
-// boot starts QEMU with its vCPUs stopped and agrees with it over QMP.
-func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, onQMP func(*vm, qmp.Event), onLine func(*vm, string)) (_ *vm, err error) {
+// boot starts QEMU with its vCPUs stopped and agrees with it over QMP. It takes over the devices.
+func boot(ctx context.Context, program string, m vmm.Machine, h args.Host, devices lentDevices, onQMP func(*vm, qmp.Event), onLine func(*vm, string)) (_ *vm, err error) {
+	v := &vm{accelerator: h.Accelerator, ring: &guestconsole.Ring{}, devices: devices, done: make(chan struct{})}
 	w, err := wire(m)
 	if err != nil {
+		devices.close()
 		return nil, err
-	}
-	v := &vm{accelerator: h.Accelerator, ring: &guestconsole.Ring{}, done: make(chan struct{})}
-	if m.Vsock != nil {
-		if v.device, err = newSocketDevice(m.Vsock); err != nil {
-			w.close()
-			return nil, err
-		}
 	}
 	v.proc, err = launch(program, m, h, w)
 	w.closeInherited()
 	if err != nil {
 		w.close()
-		v.closeDevice()
+		devices.close()
 		return nil, err
 	}
 	v.usage = procusage.Open(v.proc.cmd.Process.Pid)
 	v.served.Go(func() { v.readConsole(w.console, func(line string) { onLine(v, line) }) })
-	if w.vsock != nil {
-		v.served.Go(func() { v.serveVsock(w.vsock) })
+	for i, d := range devices {
+		v.served.Go(func() { v.serve(d, w.lent[i]) })
 	}
 	if err := v.greet(ctx, w.qmp, onQMP); err != nil {
 		v.end()
 		v.wait()
 		return nil, v.explain(err)
+	}
+	for _, d := range devices {
+		if d.carrier != nil {
+			v.served.Go(func() { d.carrier.follow(v.qmp) })
+		}
 	}
 	return v, nil
 }
@@ -106,11 +105,15 @@ func (v *vm) greet(ctx context.Context, conn net.Conn, onQMP func(*vm, qmp.Event
 // explain puts QEMU's own words in the place of an error that says only that QEMU went away.
 func (v *vm) explain(err error) error {
 	said := strings.TrimPrefix(v.proc.stderr.String(), "qemu-system-x86_64: ")
-	// A socket that QEMU has left with a command in it is not closed but reset.
-	if said == "" || !errors.Is(err, qmp.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+	if said == "" || !hungUp(err) {
 		return err
 	}
 	return errdef.New(errdef.ErrInvalid, "QEMU refused the machine: %s", said).WithReason(ReasonRefused)
+}
+
+// hungUp tells whether err says that QEMU is gone. A socket that it has left with a command in it is not closed but reset.
+func hungUp(err error) bool {
+	return errors.Is(err, qmp.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // readConsole moves console output on until QEMU ends. It never stops reading, or the guest would stop at its serial port.
@@ -118,14 +121,6 @@ func (v *vm) readConsole(conn net.Conn, onLine func(string)) {
 	defer conn.Close()
 	defer v.ring.Close()
 	_, _ = io.Copy(io.MultiWriter(v.ring, guestconsole.NewLines(onLine)), conn)
-}
-
-// serveVsock drives the device until QEMU hangs up. A QEMU that breaks the protocol has lost its device for good, and ends.
-func (v *vm) serveVsock(conn *net.UnixConn) {
-	if err := v.device.serve(conn); err != nil && !v.asked.Load() {
-		slog.Error("vsock device", "error", err)
-		v.proc.kill()
-	}
 }
 
 // powerDown presses the power button and gives the guest its time.
@@ -166,17 +161,8 @@ func (v *vm) wait() {
 	if v.qmp != nil {
 		<-v.qmp.Done()
 	}
-	v.closeDevice()
+	v.devices.close()
 	v.usage.Close()
-}
-
-func (v *vm) closeDevice() {
-	if v.device == nil {
-		return
-	}
-	if err := v.device.Close(); err != nil {
-		slog.Warn("close the vsock device", "error", err)
-	}
 }
 
 // lock confines this process to what the VM needs from now on.
