@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"golang.org/x/sys/unix"
 
+	"github.com/voidbox-run/voidbox/internal/peercred"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -249,7 +250,7 @@ func (p *process) dial(ctx context.Context, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	pid, uid, err := peerOf(conn.(*net.UnixConn))
+	pid, uid, err := peercred.Of(conn.(*net.UnixConn))
 	if err == nil && (pid != p.cmd.Process.Pid || uid != os.Geteuid()) {
 		err = errdef.New(errdef.ErrPermission, "process %d of user %d listens at the socket of plugin %s, which is process %d of user %d",
 			pid, uid, p.plugin, p.cmd.Process.Pid, os.Geteuid()).

@@ -65,6 +65,9 @@ func (b *Box) Close(ctx context.Context) error {
 	return b.err
 }
 
+// Backend is the name of the plugin that the sandbox is made with.
+func (b *Box) Backend() string { return b.environment.backend.name }
+
 // SocketPath is the host's socket of the guest's vsock ports; empty for a sandbox without a VM.
 func (b *Box) SocketPath() string {
 	if made, ok := b.box.(*boxes.Sandbox); ok {

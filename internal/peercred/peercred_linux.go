@@ -1,4 +1,4 @@
-package pluginhost
+package peercred
 
 import (
 	"net"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf returns the process that listens at the other end of a connection, as the kernel knows it.
-func peerOf(conn *net.UnixConn) (pid, uid int, err error) {
+// Of returns the process at the other end of a connection, as the kernel knows it.
+func Of(conn *net.UnixConn) (pid, uid int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, 0, err
