@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,8 +22,10 @@ func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
 func TestScripts(t *testing.T) {
 	bin, echo := testbin.Dir(t), examplePlugin(t)
 	testscript.Run(t, testscript.Params{
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flipbyte": flipByte},
-		Dir:  filepath.Join("testdata", "script"),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"flipbyte": flipByte, "killshim": killShim, "noruntime": noRuntime, "status": status,
+		},
+		Dir: filepath.Join("testdata", "script"),
 		Condition: func(name string) (bool, error) {
 			if name != "kvm" {
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -40,6 +44,8 @@ func TestScripts(t *testing.T) {
 				}
 				env.Setenv(name, dir)
 			}
+			state := env.Getenv("XDG_STATE_HOME")
+			env.Defer(func() { stopAll(state) })
 			return nil
 		},
 	})
@@ -66,4 +72,22 @@ func flipByte(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	content[len(content)/2] ^= 1
 	ts.Check(os.WriteFile(path, content, 0o755))
+}
+
+// status runs a program that must end with a status.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N program [argument...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("ended with %d", code)
+	}
 }

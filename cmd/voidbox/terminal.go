@@ -15,10 +15,21 @@ func isTerminal(w io.Writer) bool { return isTTY(w) && os.Getenv("TERM") != "dum
 
 // isTTY tells whether a person reads w.
 func isTTY(w io.Writer) bool {
+	f, ok := unwrap(w).(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// unwrap returns what standard output really is.
+func unwrap(w io.Writer) io.Writer {
 	if out, ok := w.(*output); ok {
-		w = out.w
+		return out.w
 	}
-	f, ok := w.(*os.File)
+	return w
+}
+
+// isTTYReader tells whether a person writes r.
+func isTTYReader(r io.Reader) bool {
+	f, ok := r.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
