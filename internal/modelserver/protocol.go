@@ -1,10 +1,3 @@
-// Package modelserver is a tiny scripted model server. It answers from what the tools really returned, by rules: when a regular
-// expression matches the last prompt or tool result, the rule's text, with the captured groups filled in, is what the model
-// says or does next. A test with it proves that the whole way from the model to the guest and back works, since nothing that it
-// says about the guest is written down anywhere else.
-//
-// The protocol is our own: the plugin llm-replay speaks it when its block names a server. A request is POST /v1/turn with a
-// Request, and the answer is a Turn, or a status above 299 with a Problem.
 package modelserver
 
 import "encoding/json"
@@ -55,15 +48,21 @@ type ToolResult struct {
 
 // Turn is the answer.
 type Turn struct {
-	Text  string     `json:"text,omitempty"`
-	Calls []ToolCall `json:"calls,omitempty"`
-	Usage Usage      `json:"usage"`
+	Text     string     `json:"text,omitempty"`
+	Thinking string     `json:"thinking,omitempty"`
+	Calls    []ToolCall `json:"calls,omitempty"`
+	Usage    Usage      `json:"usage"`
+
+	fault *Fault
 }
 
 // Usage counts tokens.
 type Usage struct {
 	InputTokens  uint64 `json:"input_tokens"`
 	OutputTokens uint64 `json:"output_tokens"`
+
+	CacheReadTokens  uint64 `json:"cache_read_tokens,omitempty"`
+	CacheWriteTokens uint64 `json:"cache_write_tokens,omitempty"`
 }
 
 // Problem says why there is no turn.

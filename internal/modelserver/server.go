@@ -2,139 +2,152 @@ package modelserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"regexp"
+	"slices"
 	"strings"
+	"sync"
 )
 
-// Rule answers a conversation whose last message matches. In Say and Arguments, ${1} or ${name} stands for a captured group.
-type Rule struct {
-	// Tool limits the rule to the results of a tool; empty means that it is for prompts.
-	Tool  string
-	Match string // regular expression over the prompt, or over the tool's result
-	// Say ends the conversation. Call names the tool to call instead, with the text of Arguments, a JSON object.
-	Say       string
-	Call      string
-	Arguments string
+// Model is a model that the server has.
+type Model struct {
+	Name    string
+	Tools   bool
+	Context int
 }
 
-type rule struct {
-	Rule
-	match *regexp.Regexp
+// Config says what the server is like, beside its rules.
+type Config struct {
+	Rules  []Rule  `json:"rules"`
+	Key    string  `json:"key,omitempty"`    // that requests must carry; empty takes any
+	Models []Model `json:"models,omitempty"` // that there are; empty means every name
+	// Pullable are the models that /api/pull can fetch.
+	Pullable []Model `json:"pullable,omitempty"`
+}
+
+// Received is a request as it arrived.
+type Received struct {
+	Method, Path string
+	Header       http.Header
+	Body         []byte
 }
 
 // Server answers by rules, the first that matches. It is an http.Handler.
-type Server struct{ rules []rule }
+type Server struct {
+	rules []rule
+	key   string
+	mux   *http.ServeMux
+
+	mu       sync.Mutex
+	models   []Model
+	pullable []Model
+	received []Received
+	faults   []*Fault // of the requests to come
+	every    *Fault   // of those after
+}
+
+// maxReceived bounds how many requests are kept.
+const maxReceived = 10_000
 
 // New makes a server of rules.
-func New(rules ...Rule) (*Server, error) {
-	s := &Server{}
-	for i, r := range rules {
-		match, err := regexp.Compile(r.Match)
+func New(rules ...Rule) (*Server, error) { return NewServer(Config{Rules: rules}) }
+
+// NewServer makes a server.
+func NewServer(cfg Config) (*Server, error) {
+	s := &Server{key: cfg.Key, models: cfg.Models, pullable: cfg.Pullable, mux: http.NewServeMux()}
+	for i, r := range cfg.Rules {
+		compiled, err := r.compile()
 		if err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}
-		s.rules = append(s.rules, rule{r, match})
+		s.rules = append(s.rules, compiled)
 	}
+	s.mux.HandleFunc("POST "+Path, s.turn)
+	s.anthropic()
 	return s, nil
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.URL.Path != Path {
-		refuse(w, http.StatusNotFound, fmt.Errorf("only POST %s is served", Path))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBytes))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
+	s.mu.Lock()
+	if len(s.received) < maxReceived {
+		s.received = append(s.received, Received{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: body})
+	}
+	s.mu.Unlock()
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	s.mux.ServeHTTP(w, r)
+}
+
+// Received returns the requests so far.
+func (s *Server) Received() []Received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.received)
+}
+
+// turn serves our own protocol.
+func (s *Server) turn(w http.ResponseWriter, r *http.Request) {
 	var req Request
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxBytes)).Decode(&req); err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("decode the request: %w", err))
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		refuse(w, http.StatusBadRequest, Problem{Error: fmt.Sprintf("decode the request: %v", err)})
 		return
 	}
 	turn, err := s.Turn(req)
 	if err != nil {
-		refuse(w, http.StatusUnprocessableEntity, err)
+		refuse(w, http.StatusUnprocessableEntity, Problem{Error: err.Error()})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(turn) // an error means that the client has gone
-}
-
-func refuse(w http.ResponseWriter, status int, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(Problem{Error: err.Error()})
+	answer(w, turn)
 }
 
 // Turn answers a conversation.
 func (s *Server) Turn(req Request) (Turn, error) {
 	if len(req.Messages) == 0 {
-		return Turn{}, fmt.Errorf("the conversation is empty")
+		return Turn{}, errors.New("the conversation is empty")
 	}
 	last := req.Messages[len(req.Messages)-1]
 	for _, r := range s.rules {
-		subject, ok := r.subject(req, last)
-		if !ok {
-			continue
+		if turn, ok, err := r.apply(req, last); ok || err != nil {
+			return turn, err
 		}
-		groups := r.match.FindStringSubmatchIndex(subject)
-		if groups == nil {
-			continue
-		}
-		fill := func(template string, escape func(string) string) string {
-			return expand(r.match, template, subject, groups, escape)
-		}
-		turn := Turn{Text: fill(r.Say, plain), Usage: Usage{InputTokens: uint64(len(subject)/4 + 1), OutputTokens: 1}}
-		if r.Call != "" {
-			arguments := fill(r.Arguments, jsonEscape)
-			if !json.Valid([]byte(arguments)) {
-				return Turn{}, fmt.Errorf("the rule for %q makes arguments that are no JSON: %s", r.Match, arguments)
-			}
-			id := fmt.Sprintf("call_%d", len(req.Messages))
-			turn.Calls = []ToolCall{{ID: id, Name: r.Call, Arguments: json.RawMessage(arguments)}}
-		}
-		return turn, nil
 	}
 	return Turn{}, fmt.Errorf("no rule matches %.500q %.500v", last.Text, last.Results)
 }
 
-// subject is what a rule looks at: the prompt, or the result of its tool.
-func (r rule) subject(req Request, last Message) (string, bool) {
-	if r.Tool == "" {
-		return last.Text, len(last.Results) == 0
+// allowed looks at the credential of a request.
+func (s *Server) allowed(r *http.Request) bool {
+	if s.key == "" {
+		return true
 	}
-	for _, result := range last.Results {
-		for _, m := range req.Messages {
-			for _, call := range m.Calls {
-				if call.ID == result.CallID && call.Name == r.Tool {
-					return result.Content, true
-				}
-			}
-		}
-	}
-	return "", false
+	return r.Header.Get("X-Api-Key") == s.key || r.Header.Get("Authorization") == "Bearer "+s.key
 }
 
-// expand is regexp.Expand with every captured group escaped.
-func expand(re *regexp.Regexp, template, subject string, groups []int, escape func(string) string) string {
-	// The groups are expanded over a text that holds them escaped, one after the other.
-	var escaped strings.Builder
-	moved := make([]int, len(groups))
-	for i := 0; i < len(groups); i += 2 {
-		if groups[i] < 0 {
-			moved[i], moved[i+1] = -1, -1
-			continue
-		}
-		moved[i] = escaped.Len()
-		escaped.WriteString(escape(subject[groups[i]:groups[i+1]]))
-		moved[i+1] = escaped.Len()
+// model finds a model by name.
+func (s *Server) model(name string) (Model, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.models) == 0 && len(s.pullable) == 0 {
+		return Model{Name: name, Tools: true, Context: 131072}, name != ""
 	}
-	return string(re.ExpandString(nil, template, escaped.String(), moved))
+	for _, m := range s.models {
+		if m.Name == name || m.Name == name+":latest" {
+			return m, true
+		}
+	}
+	return Model{}, false
 }
 
-func plain(s string) string { return s }
+func answer(w http.ResponseWriter, v any) { refuse(w, http.StatusOK, v) }
 
-func jsonEscape(s string) string {
-	quoted, _ := json.Marshal(s)
-	return string(quoted[1 : len(quoted)-1])
+func refuse(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // an error means that the client has gone
 }

@@ -20,6 +20,7 @@ var programs = map[string]string{
 	"voidbox-vmm-qemu":      "./plugins/vmm-qemu",
 	"voidbox-network-slirp": "./plugins/net-slirp",
 	"voidbox-sandbox-mock":  "./plugins/sandbox-mock",
+	"voidbox-llm-claude":    "./plugins/llm-claude",
 	"voidbox-llm-replay":    "./plugins/llm-replay",
 }
 

@@ -42,7 +42,7 @@ func convert[A, B any](list []A, f func(A) B) []B {
 
 func descriptionToProto(d Description) *pluginv1.DescribeLLMResponse {
 	return &pluginv1.DescribeLLMResponse{
-		Cli: d.CLI, Native: d.Native, DefaultModel: d.DefaultModel, Dialect: d.Dialect,
+		Cli: d.CLI, Native: d.Native, DefaultModel: d.DefaultModel, Dialect: d.Dialect, PriceList: d.PriceList,
 		Models: convert(d.Models, func(m Model) *pluginv1.ModelInfo {
 			info := &pluginv1.ModelInfo{
 				Id: m.ID, ContextTokens: count(m.ContextTokens), MaxOutputTokens: count(m.MaxOutputTokens), Tools: m.Tools,
@@ -59,7 +59,7 @@ func descriptionFromProto(d *pluginv1.DescribeLLMResponse) (Description, error) 
 	if len(d.GetModels()) > maxList {
 		return Description{}, broken("%d models, at most %d are allowed", len(d.GetModels()), maxList)
 	}
-	out := Description{CLI: d.GetCli(), Native: d.GetNative(), DefaultModel: d.GetDefaultModel(), Dialect: d.GetDialect()}
+	out := Description{CLI: d.GetCli(), Native: d.GetNative(), DefaultModel: d.GetDefaultModel(), Dialect: d.GetDialect(), PriceList: d.GetPriceList()}
 	for _, m := range d.GetModels() {
 		model := Model{
 			ID: m.GetId(), ContextTokens: int(m.GetContextTokens()), MaxOutputTokens: int(m.GetMaxOutputTokens()), Tools: m.GetTools(),

@@ -42,6 +42,7 @@ type Description struct {
 	Models       []Model
 	DefaultModel string
 	Dialect      string // name of the wire dialect, for traces
+	PriceList    string // vendor whose published prices the server charges; empty when that is not known
 }
 
 // Model describes a model. Zero numbers mean unknown.

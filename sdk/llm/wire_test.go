@@ -114,7 +114,7 @@ var answer = llm.Turn{
 func TestEverythingSurvivesTheWire(t *testing.T) {
 	temperature := 0.25
 	f := &fake{
-		description: llm.Description{CLI: true, Native: true, DefaultModel: "m", Dialect: "d", Models: []llm.Model{
+		description: llm.Description{CLI: true, Native: true, DefaultModel: "m", Dialect: "d", PriceList: "v", Models: []llm.Model{
 			{ID: "m", ContextTokens: 5, MaxOutputTokens: 6, Tools: true, Price: &llm.Price{Input: 1, Output: 2, CacheRead: 3, CacheWrite: 4}}, {ID: "n"},
 		}},
 		plan: llm.CLIPlan{

@@ -2,6 +2,8 @@
 package modeltest
 
 import (
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"testing"
@@ -12,7 +14,19 @@ import (
 // Start serves rules for the length of a test, and returns what an llm block names as its server. Network is tcp or unix.
 func Start(t testing.TB, network string, rules ...modelserver.Rule) string {
 	t.Helper()
-	s, err := modelserver.New(rules...)
+	_, url := listen(t, network, modelserver.Config{Rules: rules})
+	return url
+}
+
+// Serve serves a configuration for the length of a test.
+func Serve(t testing.TB, cfg modelserver.Config) (*modelserver.Server, string) {
+	t.Helper()
+	return listen(t, "tcp", cfg)
+}
+
+func listen(t testing.TB, network string, cfg modelserver.Config) (*modelserver.Server, string) {
+	t.Helper()
+	s, err := modelserver.NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,12 +38,12 @@ func Start(t testing.TB, network string, rules ...modelserver.Rule) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: s}
+	srv := &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(listener) }()
 	t.Cleanup(func() { srv.Close(); <-done })
 	if network == "unix" {
-		return "unix:" + address
+		return s, "unix:" + address
 	}
-	return "http://" + listener.Addr().String()
+	return s, "http://" + listener.Addr().String()
 }

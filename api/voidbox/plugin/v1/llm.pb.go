@@ -176,7 +176,10 @@ type DescribeLLMResponse struct {
 	// Model used when the agent names none.
 	DefaultModel string `protobuf:"bytes,4,opt,name=default_model,json=defaultModel,proto3" json:"default_model,omitempty"`
 	// Name of the wire dialect, such as anthropic-messages or openai-chat.
-	Dialect       string `protobuf:"bytes,5,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Dialect string `protobuf:"bytes,5,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	// Whose published prices the server charges, such as anthropic: a name in the core's table of prices. Empty when the server is
+	// not the vendor's own, so that nobody knows.
+	PriceList     string `protobuf:"bytes,6,opt,name=price_list,json=priceList,proto3" json:"price_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -242,6 +245,13 @@ func (x *DescribeLLMResponse) GetDefaultModel() string {
 func (x *DescribeLLMResponse) GetDialect() string {
 	if x != nil {
 		return x.Dialect
+	}
+	return ""
+}
+
+func (x *DescribeLLMResponse) GetPriceList() string {
+	if x != nil {
+		return x.PriceList
 	}
 	return ""
 }
@@ -2110,13 +2120,15 @@ var File_voidbox_plugin_v1_llm_proto protoreflect.FileDescriptor
 const file_voidbox_plugin_v1_llm_proto_rawDesc = "" +
 	"\n" +
 	"\x1bvoidbox/plugin/v1/llm.proto\x12\x11voidbox.plugin.v1\"\x14\n" +
-	"\x12DescribeLLMRequest\"\xb4\x01\n" +
+	"\x12DescribeLLMRequest\"\xd3\x01\n" +
 	"\x13DescribeLLMResponse\x12\x10\n" +
 	"\x03cli\x18\x01 \x01(\bR\x03cli\x12\x16\n" +
 	"\x06native\x18\x02 \x01(\bR\x06native\x124\n" +
 	"\x06models\x18\x03 \x03(\v2\x1c.voidbox.plugin.v1.ModelInfoR\x06models\x12#\n" +
 	"\rdefault_model\x18\x04 \x01(\tR\fdefaultModel\x12\x18\n" +
-	"\adialect\x18\x05 \x01(\tR\adialect\"\xb4\x01\n" +
+	"\adialect\x18\x05 \x01(\tR\adialect\x12\x1d\n" +
+	"\n" +
+	"price_list\x18\x06 \x01(\tR\tpriceList\"\xb4\x01\n" +
 	"\tModelInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x0econtext_tokens\x18\x02 \x01(\rR\rcontextTokens\x12*\n" +
