@@ -121,7 +121,9 @@ func (c *cli) rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("voidbox {{.Version}}\n")
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log what happens inside, plugins included")
-	root.AddCommand(c.runCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.whyCommand(), c.sandboxCommand(), c.execCommand(), c.shellCommand(), c.schemaCommand(),
-		c.doctorCommand(), c.pluginCommand(), c.versionCommand(), c.shimCommand())
+	root.AddCommand(c.runCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.whyCommand(),
+		c.psCommand(), c.publishCommand(), c.unpublishCommand(), c.cancelCommand(),
+		c.sandboxCommand(), c.execCommand(), c.shellCommand(),
+		c.schemaCommand(), c.doctorCommand(), c.pluginCommand(), c.versionCommand(), c.shimCommand())
 	return root
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voidbox-run/voidbox/cmd/voidbox/internal/view"
+	"github.com/voidbox-run/voidbox/core/config"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/run"
 	"github.com/voidbox-run/voidbox/internal/version"
@@ -21,10 +22,12 @@ import (
 
 type runFlags struct {
 	inputs
-	target string
-	json   bool
-	keep   bool
-	runDir string
+	target    string
+	json      bool
+	keep      bool
+	runDir    string
+	pcap      string
+	pcapLimit string
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -47,12 +50,18 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
 	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`, not to one under $XDG_STATE_HOME/voidbox/runs")
+	cmd.Flags().StringVar(&flags.pcap, "pcap", "", "capture the packets of the guest into this `file`; where a run has several stages, one file each")
+	cmd.Flags().StringVar(&flags.pcapLimit, "pcap-limit", "64MiB", "end a capture at this `size`")
 	return cmd
 }
 
 func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 	soft, hard, stop := c.interrupts(ctx)
 	defer stop()
+	capture, err := flags.capture()
+	if err != nil {
+		return err
+	}
 	project, err := c.load(soft, path, &flags.inputs, true)
 	if err != nil {
 		return err
@@ -63,6 +72,7 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 	r, err := run.New(run.Config{
 		Plan: project.plan, Target: flags.target, Host: run.Plugins(project.host), Sinks: []event.Sink{sink},
 		RunDir: flags.runDir, Keep: flags.keep, Version: version.String(), Hard: hard,
+		ControlDir: project.host.RuntimeDir(), Capture: capture,
 	})
 	if err != nil {
 		return failWith(run.ExitCode(err), err)
@@ -85,6 +95,20 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 		return failShown(run.ExitCode(err))
 	}
 	return nil
+}
+
+// leastCapture holds a pcap file's header and a packet.
+const leastCapture = 4 << 10
+
+func (f *runFlags) capture() (run.Capture, error) {
+	limit, err := config.ParseSize(f.pcapLimit)
+	if err == nil && limit < leastCapture {
+		err = fmt.Errorf("a capture of %s holds no packets", f.pcapLimit)
+	}
+	if err != nil {
+		return run.Capture{}, failUsage(err, "--pcap-limit takes a size such as 64MiB")
+	}
+	return run.Capture{Path: f.pcap, MaxBytes: limit}, nil
 }
 
 // printResult writes what the run was for to standard output: the outputs of a pipeline, else the text of its last stage. A view

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/voidbox-run/voidbox/core/control"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
@@ -23,24 +24,32 @@ import (
 func (c *cli) whyCommand() *cobra.Command {
 	var in inputs
 	var asJSON bool
-	var only, protocol string
+	var only, protocol, run string
 	cmd := &cobra.Command{
-		Use:   "why FILE|DIR HOST:PORT",
+		Use:   "why {FILE|DIR | --run RUN} HOST:PORT",
 		Short: "Say whether a sandbox may reach something, and by which rule",
 		Long: "why asks the network plugins of a file's sandboxes what they would do with a connection to HOST:PORT, and prints the line of\n" +
-			"the file, or the built-in rule, that decides. Nothing is connected and no name is resolved. It exits with 1 if a sandbox may not.",
+			"the file, or the built-in rule, that decides. Nothing is connected and no name is resolved. It exits with 1 if a sandbox may not.\n\n" +
+			"With --run the guests of a run that lives are meant, with what their resolvers have told them by now.",
 		Example: "  voidbox why agent.hcl pypi.org:443\n" +
-			"  voidbox why --protocol udp agent.hcl 10.0.0.5:53",
+			"  voidbox why --protocol udp agent.hcl 10.0.0.5:53\n" +
+			"  voidbox why --run 20260102-030405-1a2b3c4d pypi.org:443",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
+			if run != "" && len(args) != 1 {
+				return failUsage(fmt.Errorf("why --run needs a destination"), "for example: voidbox why --run %s pypi.org:443", run)
+			}
+			if run == "" && len(args) != 2 {
 				return failUsage(fmt.Errorf("why needs a file and a destination"), "for example: voidbox why agent.hcl pypi.org:443")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			flow, err := parseFlow(protocol, args[1])
+			flow, err := parseFlow(protocol, args[len(args)-1])
 			if err != nil {
 				return failUsage(err, "for example: voidbox why agent.hcl pypi.org:443")
+			}
+			if run != "" {
+				return c.whyRun(cmd.Context(), run, only, flow, asJSON)
 			}
 			project, err := c.load(cmd.Context(), args[0], &in, false)
 			if err != nil {
@@ -55,20 +64,50 @@ func (c *cli) whyCommand() *cobra.Command {
 			if err != nil {
 				return asMachineFault(err)
 			}
-			if err := writeReasons(c.stdout, reasons, asJSON); err != nil {
-				return err
-			}
-			if slices.ContainsFunc(reasons, func(r reason) bool { return !r.Allowed }) {
-				return failShown(exitFailed)
-			}
-			return nil
+			return c.answerWhy(reasons, asJSON)
 		},
 	}
 	in.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&run, "run", "", "ask the guests of this `run`, an ID that ps lists or a run directory")
 	cmd.Flags().StringVar(&only, "sandbox", "", "ask for the sandbox of this `name` only")
 	cmd.Flags().StringVar(&protocol, "protocol", "tcp", "`protocol` of the connection: tcp, udp or icmp")
 	return cmd
+}
+
+// whyRun asks the networks of a run that lives.
+func (c *cli) whyRun(ctx context.Context, run, only string, f network.Flow, asJSON bool) error {
+	var reasons []reason
+	err := withRun(ctx, run, func(ctx context.Context, client *control.Client) error {
+		verdicts, err := client.Explain(ctx, control.Flow{Protocol: string(f.Protocol), Host: f.Host, Port: f.Port})
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			if only == "" || v.Sandbox == only {
+				reasons = append(reasons, reason{v.Stage, v.Sandbox, v.Allowed, event.Clean(v.Rule), event.Clean(v.Reason)})
+			}
+		}
+		if len(reasons) == 0 {
+			return errdef.New(errdef.ErrNotFound, "no guest of sandbox %q runs", only)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.answerWhy(reasons, asJSON)
+}
+
+// answerWhy writes the verdicts, and fails if one denies.
+func (c *cli) answerWhy(reasons []reason, asJSON bool) error {
+	if err := writeReasons(c.stdout, reasons, asJSON); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(reasons, func(r reason) bool { return !r.Allowed }) {
+		return failShown(exitFailed)
+	}
+	return nil
 }
 
 // parseFlow reads host:port; icmp has no port.
@@ -116,6 +155,7 @@ func networked(p *plan.Plan, only string) ([]*plan.Sandbox, error) {
 
 // reason is a verdict about one sandbox.
 type reason struct {
+	Stage   string `json:"stage,omitempty"` // of a run
 	Sandbox string `json:"sandbox"`
 	Allowed bool   `json:"allowed"`
 	Rule    string `json:"rule"`
@@ -129,7 +169,7 @@ func explainAll(ctx context.Context, host *pluginhost.Host, sandboxes []*plan.Sa
 		if err != nil {
 			return nil, fmt.Errorf("sandbox %s: %w", s.Name, err)
 		}
-		out = append(out, reason{s.Name, v.Action == network.Allow, event.Clean(v.Rule), event.Clean(v.Reason)})
+		out = append(out, reason{"", s.Name, v.Action == network.Allow, event.Clean(v.Rule), event.Clean(v.Reason)})
 	}
 	return out, nil
 }
@@ -165,7 +205,11 @@ func writeReasons(w io.Writer, reasons []reason, asJSON bool) error {
 		if r.Allowed {
 			verdict = "allowed"
 		}
-		fmt.Fprintf(w, "%s: %s by %s\n", r.Sandbox, verdict, r.Rule)
+		who := r.Sandbox
+		if r.Stage != "" && r.Stage != r.Sandbox {
+			who = event.Clean(r.Stage) + " (" + event.Clean(r.Sandbox) + ")"
+		}
+		fmt.Fprintf(w, "%s: %s by %s\n", who, verdict, r.Rule)
 		if r.Reason != "" {
 			fmt.Fprintf(w, "  %s\n", r.Reason)
 		}

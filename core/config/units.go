@@ -22,8 +22,8 @@ var sizeUnits = []struct {
 // maxSize bounds every size: more is a typing error.
 const maxSize = 1 << 50
 
-// parseSize returns the bytes of a size such as "512MiB" or "1.5GB". A bare number is bytes.
-func parseSize(text string) (uint64, error) {
+// ParseSize returns the bytes of a size such as "512MiB" or "1.5GB". A bare number is bytes.
+func ParseSize(text string) (uint64, error) {
 	number, unit := strings.TrimSpace(text), int64(1)
 	for _, u := range sizeUnits {
 		if rest, ok := strings.CutSuffix(number, u.suffix); ok {
@@ -52,7 +52,7 @@ func parseSize(text string) (uint64, error) {
 func sizeValue(v cty.Value) (uint64, error) {
 	switch v.Type() {
 	case cty.String:
-		return parseSize(v.AsString())
+		return ParseSize(v.AsString())
 	case cty.Number:
 		f := v.AsBigFloat()
 		if !f.IsInt() || f.Sign() < 0 || f.Cmp(big.NewFloat(maxSize)) > 0 {

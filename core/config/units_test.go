@@ -9,12 +9,12 @@ func TestParseSize(t *testing.T) {
 	for text, want := range map[string]uint64{
 		"0": 0, "1": 1, "10B": 10, "1KiB": 1024, "512MiB": 512 << 20, "1.5 GiB": 3 << 29, "2GB": 2e9, "1TiB": 1 << 40, "3MB": 3e6, "7KB": 7000, "1TB": 1e12,
 	} {
-		if got, err := parseSize(text); err != nil || got != want {
+		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "MiB", "1gib", "-1MiB", "1e9", "1/2GiB", "0.3B", "2000TiB", "1MiB MiB", "..1", "99999999999999999999999999999999999"} {
-		if got, err := parseSize(text); err == nil {
+		if got, err := ParseSize(text); err == nil {
 			t.Errorf("%q is %d, want an error", text, got)
 		}
 	}
@@ -25,7 +25,7 @@ func TestFormatSize(t *testing.T) {
 		if got := formatSize(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
-		if back, err := parseSize(want); err != nil || back != n {
+		if back, err := ParseSize(want); err != nil || back != n {
 			t.Errorf("%s reads as %d, %v", want, back, err)
 		}
 	}

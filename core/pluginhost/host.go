@@ -180,6 +180,9 @@ func (h *Host) begin(ctx context.Context) (_ context.Context, end func(), err er
 	}, nil
 }
 
+// RuntimeDir is the host's directory for sockets: private to the user, with room for their names, and gone after Close.
+func (h *Host) RuntimeDir() string { return h.runtime.path }
+
 // instanceDir makes the private directory of one plugin process.
 func (h *Host) instanceDir() (string, error) {
 	h.mu.Lock()

@@ -62,6 +62,9 @@ func (h *fakeHost) Capabilities(ctx context.Context, kind base.Kind, name string
 	if name == "kvm" {
 		return []string{vmm.CapNet}, h.Find(ctx, kind, name)
 	}
+	if name == "slirp" {
+		return []string{network.CapPublish, network.CapPcap}, h.Find(ctx, kind, name)
+	}
 	return nil, h.Find(ctx, kind, name)
 }
 

@@ -66,7 +66,7 @@ func newWired(t *testing.T, n *plan.Network, act func(r *Run, guest *wiretest.Gu
 	})))
 	n.Block = plan.Block{Plugin: "slirp"}
 	h.cfg.Plan.Agents[0].Sandbox.Backend, h.cfg.Plan.Agents[0].Sandbox.Network = "kvm", n
-	h.cfg.Host = wiredHost{h.host, Plugins(host)}
+	h.cfg.Host, h.cfg.ControlDir = wiredHost{h.host, Plugins(host)}, host.RuntimeDir()
 	h.cfg.newVM = func(_ context.Context, cfg sandbox.VMConfig) (box, error) {
 		guest = wiretest.Connect(t, network.Attached{SocketPath: cfg.Links[0].SocketPath}, 1, link.NetFeatures)
 		guest.Settled()

@@ -50,7 +50,7 @@ func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
 	if _, err := policy.Attachment(s.Network); err != nil {
 		return fmt.Errorf("sandbox %s: %w", s.Name, err)
 	}
-	return nil
+	return r.checkCapture(s)
 }
 
 // connect starts the network plugin of a sandbox, one process for each, and attaches the guest that is to come.
@@ -74,6 +74,11 @@ func (r *Run) connect(ctx context.Context, s *plan.Sandbox, events event.Scope) 
 		return connection{}, fmt.Errorf("sandbox %s: network: %w", s.Name, sorted(err))
 	}
 	net := r.networks.open(ctx, s.Name, plugin, events)
+	if err := r.capture(ctx, net); err != nil {
+		r.cleanUp(func(ctx context.Context) error { return r.networks.close(ctx, net) })
+		return connection{}, fmt.Errorf("sandbox %s: %w", s.Name, err)
+	}
+	net.ports.noteAttached(attachment.Published, attached.Published)
 	return connection{
 		links: []vmm.Link{{
 			Kind: vmm.LinkNet, ID: netDevice, SocketPath: attached.SocketPath, MAC: attachment.GuestMAC, MTU: attachment.MTU, Queues: attachment.QueuePairs,

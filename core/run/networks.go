@@ -15,6 +15,7 @@ type networks struct {
 	mu      sync.Mutex
 	live    map[string]*guestNet // by stage
 	traffic map[string]event.Traffic
+	files   map[string]int // captures of a stage so far
 }
 
 // guestNet is the network of one guest that lives.
@@ -23,8 +24,11 @@ type guestNet struct {
 	stage, sandbox string
 	plugin         Plugin
 	report         flowReport
+	ports          ports
 	cancel         context.CancelFunc
-	watched        chan struct{} // closed when nobody follows the flows any more
+	ctx            context.Context // ends when the network has
+	watched        chan struct{}   // closed when nobody follows the flows any more
+	captured       chan struct{}   // closed when nobody captures any more; nil if nobody does
 }
 
 // open notes a network and reports its flows until it is closed.
@@ -33,10 +37,10 @@ func (n *networks) open(ctx context.Context, sandbox string, plugin Plugin, even
 		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, plugin: plugin,
 		report: flowReport{sandbox: sandbox, events: events}, watched: make(chan struct{}),
 	}
-	ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(g.watched)
-		g.report.follow(ctx, g)
+		g.report.follow(g.ctx, g)
 	}()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -57,6 +61,9 @@ func (n *networks) close(ctx context.Context, g *guestNet) error {
 	}
 	g.cancel()
 	<-g.watched
+	if g.captured != nil {
+		<-g.captured
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.live[g.stage] == g {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/voidbox-run/voidbox/core/control"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/observe"
@@ -35,6 +36,11 @@ type Config struct {
 	// Keep keeps the sandboxes of finished stages alive until the end of the context, for a look at them.
 	Keep    bool
 	Version string // of voidbox, for the record
+	// Capture is where packets of the guests' networks go.
+	Capture Capture
+	// ControlDir is a directory that is private to the user, for the socket by which others speak to the run; see core/control.
+	// Empty means that nobody can. It takes a run directory, too.
+	ControlDir string
 
 	// Hard ends the clean-up. Its end leaves to the kernel what was not closed in order. Nil never ends.
 	Hard context.Context
@@ -115,6 +121,11 @@ func New(cfg Config) (*Run, error) {
 	if err := pipeline.Check(t.stages); err != nil {
 		return nil, &ConfigError{Err: err}
 	}
+	if cfg.Capture.Path != "" {
+		if err := capturable(t); err != nil {
+			return nil, &ConfigError{Err: err}
+		}
+	}
 	return &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}, nil
 }
 
@@ -159,8 +170,10 @@ func (r *Run) Run(ctx context.Context) (Result, error) {
 	if r.dir != nil {
 		result.Dir = r.dir.Path()
 	}
+	deafen := r.listen(control.Info{Run: r.id, Plan: result.Plan, Target: result.Target, Started: result.Started})
 	err := r.execute(&result)
 	r.keep(ctx)
+	r.cleanUp(deafen)
 	r.stop(nil)
 	r.cleanUp(r.crew.close)
 	return r.finish(result, err)
