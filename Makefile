@@ -72,6 +72,7 @@ bench: $(addprefix bench-,boot block vsock link run) ## measure all that there i
 bench-boot: deps-test build ## measure boot and memory, beside QEMU with the same kernel and initrd, on KVM (in the lab if need be) and without
 	$(GO) run ./bench/boot
 	bench/kvm/run.sh boot
+	bench/kvm/run.sh boot-debian
 	bench/kvm/run.sh memory
 bench-vsock bench-block: deps-test build ## measure the vsock and block devices on KVM, beside vhost-vsock and QEMU
 	bench/kvm/run.sh $(@:bench-%=%)
@@ -94,7 +95,7 @@ fuzz: ## run every fuzz target, each for FUZZTIME=60s
 	    echo "== $$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-60s} $$d || exit 1; done; done
 
 clean: ## remove what was built (the cache outside the tree stays)
-	rm -rf $(BIN) bench/*.json
+	rm -rf $(BIN) bench/*.json bench/*.tmp
 
 deps-run:
 	@command -v qemu-system-x86_64 >/dev/null || $(call install,$(PACKAGES_RUN))

@@ -14,25 +14,13 @@ import (
 
 // measureBoot compares the time from nothing to a sandbox whose agent has answered.
 func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
-	kernel, err := b.launcher.Images.Kernel(ctx, image.KernelRequest{Path: b.kernel})
-	if err != nil {
-		return nil, err
-	}
-	var ours, theirs []float64
 	exits := map[bool]map[string]uint64{}
-	err = b.turns(ctx, b.rounds, sandbox.Spec{}, nil, func(mine, count bool, box *box) error {
+	err := b.turns(ctx, sandbox.Spec{}, nil, func(mine bool, box *box, into *record) error {
 		exits[mine] = kvmCounters()
-		if !count {
-			return nil
-		}
 		ms := box.took.Seconds() * 1e3
-		fmt.Printf("%-5v %7.0f ms\n", map[bool]string{true: "ours", false: "peer"}[mine], ms)
-		if mine {
-			ours = append(ours, ms)
-		} else {
-			theirs = append(theirs, ms)
-		}
-		if mine && len(ours) == b.rounds {
+		fmt.Printf("%-5v %7.0f ms\n", sideName(mine), ms)
+		into.add("start", mine, ms)
+		if mine && into.Rounds+1 == b.rounds {
 			printMetrics(ctx, box)
 			if b.verbose {
 				return box.Console(ctx, false, os.Stdout)
@@ -45,9 +33,9 @@ func measureBoot(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	}
 	b.steps.Print()
 	printCounters(exits[true], exits[false])
-	row := benchtable.Compare("VMM start to agent ready on KVM, "+kernel.Origin+" kernel", "ms", peerName, ours, theirs)
+	row := b.compare("start", "VMM start to agent ready on KVM, "+b.kernelName+" kernel", "ms", peerName)
 	row.Goal, row.Floor = benchtable.AtMost(0.8), benchtable.AtMost(1.0)
-	if kernel.Origin == image.OriginDebian {
+	if b.kernelName == image.OriginDebian {
 		row.Goal, row.Floor = benchtable.AtMost(1.0), benchtable.AtMost(1.15)
 	}
 	return []benchtable.Row{row}, nil

@@ -3,7 +3,10 @@
 //
 // Both sides get the same sandbox from core/sandbox, on another monitor each, and take turns.
 //
-//	kvm -area boot|memory|vsock|block [-rounds N] [-kernel PATH] [-bin DIR] [-disk PATH] [-out FILE]
+//	kvm -area boot|memory|vsock|block [-rounds N] [-state FILE -piece N] [-kernel PATH] [-bin DIR] [-disk PATH] [-out FILE]
+//
+// With a state file a measurement can be made in pieces of so many rounds: each call adds a piece, and exits with 3 where there are
+// more to make.
 package main
 
 import (
@@ -20,6 +23,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/bench/kvm/internal/plainqemu"
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/benchtable"
 	"github.com/voidbox-run/voidbox/internal/livevm"
@@ -30,13 +34,14 @@ import (
 func main() {
 	var o options
 	area := flag.String("area", "boot", "what is measured: boot, memory, vsock or block")
-	flag.IntVar(&o.rounds, "rounds", 20, "measurements of each side")
-	flag.StringVar(&o.kernel, "kernel", "", "kernel to boot; empty means the one that a sandbox would get")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each side; 0 means as many as the area needs")
+	flag.StringVar(&o.state, "state", "", "file that keeps what has been measured, so that the next call goes on")
+	flag.IntVar(&o.piece, "piece", 0, "rounds of this call; 0 means all that are missing")
+	flag.StringVar(&o.kernel, "kernel", "", "kernel to boot; empty means the one that a sandbox would get, \"debian\" Debian's cloud kernel")
 	flag.StringVar(&o.bin, "bin", "bin", "directory of voidbox-vmm-kvm, the guest agent and bench-vsock-guest")
 	flag.StringVar(&o.disk, "disk", "", "block: root disk with fio on it")
 	flag.Uint64Var(&o.memory, "memory", 512, "MiB of each guest; the memory area always takes 128")
 	out := flag.String("out", "", "file that the table goes into; empty means bench/AREA.json")
-	flag.IntVar(&o.seconds, "seconds", 4, "block: length of each job")
 	flag.BoolVar(&o.verbose, "v", false, "log")
 	flag.Parse()
 	slog.SetLogLoggerLevel(slog.LevelDebug)
@@ -48,11 +53,20 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *area, o, *out); err != nil {
+	switch err := run(ctx, *area, o, *out); {
+	case errors.Is(err, errMore):
+		fmt.Println("bench:", err)
+		os.Exit(exitMore)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
+
+// exitMore is the status of a piece that was not the last.
+const exitMore = 3
+
+var errMore = errors.New("there are more rounds to make")
 
 type options struct {
 	rounds  int
@@ -60,18 +74,28 @@ type options struct {
 	bin     string
 	disk    string
 	memory  uint64 // MiB
-	seconds int
+	state   string
+	piece   int
 	verbose bool
 }
 
-var areas = map[string]func(context.Context, *bench) ([]benchtable.Row, error){
-	"boot": measureBoot, "memory": measureMemory, "vsock": measureVsock, "block": measureBlock,
+// area is what can be measured, and how many rounds that takes.
+type area struct {
+	measure func(context.Context, *bench) ([]benchtable.Row, error)
+	rounds  int
 }
 
-func run(ctx context.Context, area string, o options, out string) (err error) {
-	measure := areas[area]
-	if measure == nil {
-		return fmt.Errorf("area %q is none of boot, memory, vsock and block", area)
+var areas = map[string]area{
+	"boot": {measureBoot, 20}, "memory": {measureMemory, 20}, "vsock": {measureVsock, 3}, "block": {measureBlock, 6},
+}
+
+func run(ctx context.Context, name string, o options, out string) (err error) {
+	area := areas[name]
+	if area.measure == nil {
+		return fmt.Errorf("area %q is none of boot, memory, vsock and block", name)
+	}
+	if o.rounds == 0 {
+		o.rounds = area.rounds
 	}
 	launcher, err := livevm.New(o.bin)
 	if err != nil {
@@ -79,7 +103,13 @@ func run(ctx context.Context, area string, o options, out string) (err error) {
 	}
 	defer launcher.Close(context.WithoutCancel(ctx))
 	b := &bench{options: o, launcher: launcher}
-	rows, err := measure(ctx, b)
+	if err := b.findKernel(ctx); err != nil {
+		return err
+	}
+	if b.record, err = loadRecord(o.state, name+", "+b.kernelName); err != nil {
+		return err
+	}
+	rows, err := area.measure(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -89,8 +119,28 @@ func run(ctx context.Context, area string, o options, out string) (err error) {
 // bench is what all areas share.
 type bench struct {
 	options
-	launcher *livevm.Launcher
-	steps    livevm.Steps // of our boots
+	launcher   *livevm.Launcher
+	kernelName string // whose kernel is booted
+	record     *record
+	steps      livevm.Steps // of our boots
+}
+
+// debianKernel asks for Debian's kernel where a path could stand.
+const debianKernel = image.OriginDebian
+
+// findKernel finds out what is booted, once for all boots.
+func (b *bench) findKernel(ctx context.Context) (err error) {
+	var kernel image.Kernel
+	if b.kernel == debianKernel {
+		kernel, err = b.launcher.Images.DebianKernel(ctx)
+	} else {
+		kernel, err = b.launcher.Images.Kernel(ctx, image.KernelRequest{Path: b.kernel})
+	}
+	if err != nil {
+		return err
+	}
+	b.kernel, b.kernelName = kernel.Path, kernel.Origin
+	return nil
 }
 
 const (
@@ -137,6 +187,20 @@ func (b *bench) peer(ctx context.Context, spec sandbox.Spec, disks []vmm.Disk) (
 	return &box{Sandbox: made, vmm: qemu, pid: qemu.PID(), took: time.Since(create), close: made.Close}, nil
 }
 
+// compare makes the row of a series, whose goals are the caller's to set.
+func (b *bench) compare(series, name, unit, peer string) benchtable.Row {
+	s := b.record.of(series)
+	return benchtable.Compare(name, unit, peer, s.Ours, s.Peer)
+}
+
+// sideName is how a side is called in what is printed on the way.
+func sideName(ours bool) string {
+	if ours {
+		return "ours"
+	}
+	return "peer"
+}
+
 // complete fills in what all areas have in common.
 func (b *bench) complete(spec sandbox.Spec) sandbox.Spec {
 	spec.Kernel, spec.ReadyTimeout = b.kernel, 2*time.Minute
@@ -150,10 +214,22 @@ func (b *bench) complete(spec sandbox.Spec) sandbox.Spec {
 	return spec
 }
 
-// turns runs fn on both sides by turns, once more than rounds, since the first round warms caches and does not count.
-func (b *bench) turns(ctx context.Context, rounds int, spec sandbox.Spec, disks []vmm.Disk, fn func(ours, count bool, box *box) error) error {
+// turns runs fn on both sides by turns, and hands it where its figures go. The first round warms caches and does not count. The
+// error is errMore where this was a piece and not the last.
+func (b *bench) turns(ctx context.Context, spec sandbox.Spec, disks []vmm.Disk, fn func(ours bool, box *box, into *record) error) error {
 	spec = b.complete(spec)
-	for round := range rounds + 1 {
+	now := b.rounds - b.record.Rounds
+	if b.piece > 0 {
+		now = min(now, b.piece)
+	}
+	if now <= 0 {
+		return nil
+	}
+	for round := range now + 1 {
+		into := b.record
+		if round == 0 {
+			into, _ = loadRecord("", "")
+		}
 		for _, s := range []struct {
 			ours bool
 			make side
@@ -162,11 +238,18 @@ func (b *bench) turns(ctx context.Context, rounds int, spec sandbox.Spec, disks 
 			if err != nil {
 				return fmt.Errorf("round %d, ours %v: %w", round, s.ours, err)
 			}
-			err = fn(s.ours, round > 0, made)
+			err = fn(s.ours, made, into)
 			if err := errors.Join(err, made.close(context.WithoutCancel(ctx))); err != nil {
 				return fmt.Errorf("round %d, ours %v: %w", round, s.ours, err)
 			}
 		}
+		into.Rounds++
+		if err := into.save(); err != nil {
+			return err
+		}
+	}
+	if left := b.rounds - b.record.Rounds; left > 0 {
+		return fmt.Errorf("%d of %d rounds made: %w", b.record.Rounds, b.rounds, errMore)
 	}
 	return nil
 }

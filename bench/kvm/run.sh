@@ -3,27 +3,40 @@
 # instructions so that a busy host does not disturb the figures. The block area takes wall-clock time there, since its load keeps
 # the lab's emulator from counting reliably.
 #
-#   bench/kvm/run.sh AREA [ARGUMENT...]
+# In the lab a measurement is made in pieces of some rounds. A piece that hangs is made once more; what is measured lies in
+# bench/AREA.tmp until all rounds are made, so that a run that was stopped goes on where it was.
+#
+#   bench/kvm/run.sh boot|boot-debian|memory|vsock|block [ARGUMENT...]
 set -eu
-area=$1
+name=$1
 shift
 cd "$(dirname "$0")/../.."
+cache=-cache area=$name file=$name.json piece=3 clock=-icount
+case $name in
+boot) piece=5 ;;
+boot-debian) area=boot file=boot.json piece=5 cache=-cache-debian; set -- -kernel debian "$@" ;;
+memory) file=boot.json piece=10 ;;
+block) clock=-tools-drive ;;
+esac
 go build -trimpath -o bin/bench-kvm ./bench/kvm
+go build -trimpath -o bin/lab ./test/lab/cmd/lab
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/bench-vsock-guest ./bench/kvm/guest
-[ "$area" = memory ] && file=boot.json || file=$area.json
 mkdir -p bench
 if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
-	disk=
-	[ "$area" = block ] && disk="-disk $(go run ./test/lab/cmd/lab tools-disk)"
-	# shellcheck disable=SC2086 # an option and its value, or nothing
-	exec bin/bench-kvm -area "$area" -bin bin -out "bench/$file" $disk "$@"
+	[ "$area" = block ] && set -- -disk "$(bin/lab tools-disk)" "$@"
+	exec bin/bench-kvm -area "$area" -bin bin -out "bench/$file" "$@"
 fi
-options='-tools -cache -mem 4G -silence 3m'
-case $area in
-block) options="$options -tools-drive"; set -- -disk /dev/vdb "$@" ;;
-*) options="$options -icount" ;;
-esac
-[ -s "bench/$file" ] || echo "[]" >"bench/$file"
-# shellcheck disable=SC2086 # a list of options
-exec go run ./test/lab/cmd/lab run $options -file bin:/lab/bin -file "bench/$file:/lab/out/$file" -fetch "/lab/out/$file:bench/$file" -- \
-	bench-kvm -area "$area" -bin /lab/bin -out "/lab/out/$file" "$@"
+[ "$area" = block ] && set -- -disk /dev/vdb "$@"
+state=bench/$name.tmp
+[ -s "$state" ] || echo '{}' >"$state"
+[ -s "bench/$file" ] || echo '[]' >"bench/$file"
+more=3 # the status of a piece that is not the last
+code=$more
+while [ $code = $more ]; do
+	code=0
+	bin/lab run -tools $cache $clock -mem 4G -silence 3m -retries 1 -file bin:/lab/bin \
+		-file "bench/$file:/lab/out/$file" -fetch "/lab/out/$file:bench/$file" -file "$state:/lab/out/state" -fetch "/lab/out/state:$state" -- \
+		bench-kvm -area "$area" -bin /lab/bin -out "/lab/out/$file" -state /lab/out/state -piece $piece "$@" || code=$?
+done
+[ $code = 0 ] && rm "$state"
+exit $code

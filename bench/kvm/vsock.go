@@ -20,7 +20,6 @@ import (
 const (
 	pings        = 500 // of a round
 	vsockBytes   = 32 << 20
-	vsockRounds  = 3 // boots of each side
 	vsockRepeats = 5 // of each measurement in a boot
 	vsockPeer    = "vhost-vsock, bridged to a unix socket"
 )
@@ -32,19 +31,7 @@ func measureVsock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	type series struct{ ours, peer []float64 }
-	ping, send, receive := &series{}, &series{}, &series{}
-	err = b.turns(ctx, vsockRounds, sandbox.Spec{}, nil, func(mine, count bool, box *box) error {
-		add := func(s *series, v float64) {
-			if !count {
-				return
-			}
-			if mine {
-				s.ours = append(s.ours, v)
-			} else {
-				s.peer = append(s.peer, v)
-			}
-		}
+	err = b.turns(ctx, sandbox.Spec{}, nil, func(mine bool, box *box, into *record) error {
 		load, err := newLoad(ctx, box, program)
 		if err != nil {
 			return err
@@ -55,15 +42,13 @@ func measureVsock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 			if err != nil {
 				return err
 			}
-			add(ping, ns/1e3)
-			if ns, err = load.run(ctx, "send", vsockBytes); err != nil {
-				return err
+			into.add("ping", mine, ns/1e3)
+			for _, mode := range []string{"send", "receive"} {
+				if ns, err = load.run(ctx, mode, vsockBytes); err != nil {
+					return err
+				}
+				into.add(mode, mine, vsockBytes/ns*1e9/1e6)
 			}
-			add(send, vsockBytes/ns*1e9/1e6)
-			if ns, err = load.run(ctx, "receive", vsockBytes); err != nil {
-				return err
-			}
-			add(receive, vsockBytes/ns*1e9/1e6)
 		}
 		return nil
 	})
@@ -71,9 +56,9 @@ func measureVsock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 		return nil, err
 	}
 	rows := []benchtable.Row{
-		benchtable.Compare("vsock round trip of one byte, guest to host, p50", "us", vsockPeer, ping.ours, ping.peer),
-		benchtable.Compare("vsock throughput, guest to host", "MB/s", vsockPeer, send.ours, send.peer),
-		benchtable.Compare("vsock throughput, host to guest", "MB/s", vsockPeer, receive.ours, receive.peer),
+		b.compare("ping", "vsock round trip of one byte, guest to host, p50", "us", vsockPeer),
+		b.compare("send", "vsock throughput, guest to host", "MB/s", vsockPeer),
+		b.compare("receive", "vsock throughput, host to guest", "MB/s", vsockPeer),
 	}
 	rows[0].Goal, rows[0].Floor = benchtable.AtMost(1.5), benchtable.AtMost(2.0)
 	for i := range rows[1:] {

@@ -15,12 +15,23 @@ const CacheDir = guest.FilesDir + "/cache"
 // Cache puts what a sandbox needs of the cache into the lab, which has no network to fetch it: the guest kernel that would be chosen
 // and the programs of the base image.
 func Cache(ctx context.Context, s *Setup) error {
+	return putCache(ctx, s, func(ctx context.Context, c *image.Cache) (image.Kernel, error) {
+		return c.Kernel(ctx, image.KernelRequest{})
+	})
+}
+
+// CacheDebian is [Cache] with Debian's cloud kernel, whichever would be chosen.
+func CacheDebian(ctx context.Context, s *Setup) error {
+	return putCache(ctx, s, func(ctx context.Context, c *image.Cache) (image.Kernel, error) { return c.DebianKernel(ctx) })
+}
+
+func putCache(ctx context.Context, s *Setup, find func(context.Context, *image.Cache) (image.Kernel, error)) error {
 	cache, err := image.OpenCache("")
 	if err != nil {
 		return err
 	}
 	ctx = image.WithProgress(ctx, s.Log)
-	kernel, err := cache.Kernel(ctx, image.KernelRequest{})
+	kernel, err := find(ctx, cache)
 	if err != nil {
 		return err
 	}

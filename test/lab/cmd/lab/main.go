@@ -60,6 +60,19 @@ func run(o options) (code int, err error) {
 	if err := o.ready(ctx); err != nil {
 		return labFailed, err
 	}
+	for {
+		code, err = boot(ctx, o)
+		var hang *lab.HangError
+		if o.retries == 0 || !errors.As(err, &hang) {
+			return code, err
+		}
+		o.retries--
+		say(fmt.Sprintf("%v\nThe lab hangs, as the emulator's lost interrupts make it (docs/lab.md): once more from the start.", err))
+	}
+}
+
+// boot runs the command in a lab of its own.
+func boot(ctx context.Context, o options) (code int, err error) {
 	start := time.Now()
 	l, err := lab.Boot(ctx, o.setup.Config)
 	if err != nil {

@@ -24,6 +24,7 @@ status. 125 means that the lab itself failed.
   -guest              put a guest kernel and initramfs into the lab, at /lab/guest/
   -tools              run from a Debian disk with QEMU, fio, python3, strace and more, in place of busybox
   -cache              put the guest kernel and programs of voidbox's cache into the lab, and name them in VOIDBOX_CACHE_DIR
+  -cache-debian       the same with Debian's kernel, whichever a sandbox would get
   -tools-drive        the Debian disk once more, as a further drive: a root disk for guests
   -disk IMAGE         run from this raw image of an ext4 root file system
   -drive IMAGE        a further raw image, as /dev/vda and on; may be repeated
@@ -35,6 +36,7 @@ status. 125 means that the lab itself failed.
   -i                  hand standard input on to the command
   -t                  run the command on a terminal, which is this one; implies -i
   -icount             let time be the number of instructions: figures that a busy host does not disturb; needs one processor
+  -retries N          boot once more and run COMMAND again when the lab hangs, at most so often (0)
   -silence DURATION   no sign of life for so long means that the lab hangs (1m)
   -v                  show the lab's console and the time it took to boot
 
@@ -50,6 +52,7 @@ type options struct {
 	input    bool
 	terminal bool
 	verbose  bool
+	retries  int
 }
 
 func parse(args []string) (options, error) {
@@ -75,6 +78,7 @@ func parse(args []string) (options, error) {
 	flags.Func("env", "", func(s string) error { o.command.Env = append(o.command.Env, s); return nil })
 	flags.BoolVar(&o.input, "i", false, "")
 	flags.BoolVar(&o.terminal, "t", false, "")
+	flags.IntVar(&o.retries, "retries", 0, "")
 	flags.DurationVar(&o.setup.Silence, "silence", 0, "")
 	flags.BoolVar(&o.verbose, "v", false, "")
 	if err := flags.Parse(args); err != nil {
@@ -101,11 +105,13 @@ func (o *options) declareRoot(flags *flag.FlagSet) {
 	})
 	flags.BoolFunc("guest", "", func(string) error { o.prepare = append(o.prepare, lab.GuestSystem); return nil })
 	flags.BoolFunc("tools", "", func(string) error { o.prepare = append(o.prepare, lab.Tools); return nil })
-	flags.BoolFunc("cache", "", func(string) error {
-		o.prepare = append(o.prepare, lab.Cache)
-		o.command.Env = append(o.command.Env, image.CacheDirEnv+"="+lab.CacheDir)
-		return nil
-	})
+	for name, option := range map[string]lab.Option{"cache": lab.Cache, "cache-debian": lab.CacheDebian} {
+		flags.BoolFunc(name, "", func(string) error {
+			o.prepare = append(o.prepare, option)
+			o.command.Env = append(o.command.Env, image.CacheDirEnv+"="+lab.CacheDir)
+			return nil
+		})
+	}
 	flags.BoolFunc("tools-drive", "", func(string) error { o.prepare = append(o.prepare, lab.ToolsDrive); return nil })
 	flags.BoolVar(&o.setup.CountInstructions, "icount", false, "")
 	flags.StringVar(&o.setup.Disk, "disk", "", "")
