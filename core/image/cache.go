@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,7 @@ type Cache struct {
 	sources packageSource
 	// host is the root of the host's file system, "/" but in tests.
 	host string
+	now  func() time.Time
 }
 
 // OpenCache opens the cache in dir and creates the directory where it is missing. The default, "", stands for
@@ -39,7 +41,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if err := checkOwner(dir); err != nil {
 		return nil, err
 	}
-	return &Cache{dir: dir, sources: &apt{state: filepath.Join(dir, "apt")}, host: "/"}, nil
+	return &Cache{dir: dir, sources: &apt{state: filepath.Join(dir, "apt")}, host: "/", now: time.Now}, nil
 }
 
 // checkOwner refuses a cache that another user can fill: what lies in it is booted, and its busybox is executed here.

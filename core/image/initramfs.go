@@ -53,7 +53,7 @@ func (c *Cache) Initramfs(ctx context.Context, spec InitramfsSpec) (path string,
 	if err != nil {
 		return "", err
 	}
-	key, err := in.key()
+	key, err := c.remember(in.rest(), in.files(), in.key)
 	if err != nil {
 		return "", fmt.Errorf("initramfs: %w", err)
 	}
@@ -118,21 +118,30 @@ func (c *Cache) gather(ctx context.Context, spec InitramfsSpec) (in inputs, err 
 // layoutVersion is part of the key; it changes with what this package puts around its inputs.
 const layoutVersion = "1"
 
-// key is the hash of all that decides the archive's bytes.
-func (in *inputs) key() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %q\n", layoutVersion, in.contents, in.release)
+// rest is all that decides the archive's bytes but the contents of its files.
+func (in *inputs) rest() string {
+	return fmt.Sprintf("%s %d %q %q\n", layoutVersion, in.contents, in.release, in.modules)
+}
+
+// files are those that go into the archive, "" where one is missing.
+func (in *inputs) files() []string {
 	files := []string{in.agent, in.busybox, in.bash}
 	for _, m := range in.modules {
-		fmt.Fprintf(h, "%q\n", m)
 		files = append(files, filepath.Join(in.modulesDir, filepath.FromSlash(m)))
 	}
-	for _, file := range files {
+	return files
+}
+
+// key is the hash of all that decides the archive's bytes. It reads every file, so ask [Cache.remember] first.
+func (in *inputs) key() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, in.rest())
+	for _, file := range in.files() {
 		if err := hashFile(h, file); err != nil {
 			return "", err
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))[:32], nil
+	return hex.EncodeToString(h.Sum(nil))[:keyLength], nil
 }
 
 // hashFile adds the length and the content of a file, so that no two lists of files look alike. "" adds a mark.
