@@ -1,16 +1,6 @@
 package jail
 
-import (
-	"errors"
-	"fmt"
-	"os"
-
-	"github.com/landlock-lsm/go-landlock/landlock"
-	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
-	"golang.org/x/sys/unix"
-
-	"github.com/voidbox-run/voidbox/internal/capability"
-)
+import "github.com/voidbox-run/voidbox/internal/confine"
 
 // Grants are what a confined process keeps.
 type Grants struct {
@@ -18,57 +8,11 @@ type Grants struct {
 	Dirs []string
 }
 
-// cleanUp is what may be done in the directories of our own sockets.
-const cleanUp = landlock.AccessFSSet(unix.LANDLOCK_ACCESS_FS_READ_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR)
-
-// Process confines every thread of this process, for good.
-func Process(g Grants) error {
-	os.Clearenv()
-	for _, step := range []struct {
-		what string
-		do   func() error
-	}{
-		{"limit resources", limitResources},
-		{"hide from other processes", func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }},
-		{"drop capabilities", capability.Drop},
-		{"forbid new privileges", func() error { return ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-	} {
-		if err := step.do(); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
-	}
-	landlocked, err := restrictFiles(g.Dirs)
-	if err != nil {
-		return fmt.Errorf("restrict files: %w", err)
-	}
-	if err := restrictCalls(landlocked); err != nil {
-		return fmt.Errorf("restrict system calls: %w", err)
-	}
-	return nil
-}
-
-// restrictFiles leaves the process nothing of the file system but dirs, and tells whether this kernel can do that. It takes
-// version 5 of the ABI, or what the kernel has of it: later versions would forbid connecting to unix sockets by path, which is
-// how services are reached. Landlock's rules for TCP are no use here, since any port may be the guest's destination.
-func restrictFiles(dirs []string) (bool, error) {
-	if _, err := ll.LandlockGetABIVersion(); err != nil {
-		return false, nil
-	}
-	return true, landlock.V5.BestEffort().RestrictPaths(landlock.PathAccess(cleanUp, dirs...).IgnoreIfMissing())
-}
-
 // maxFiles is room for ten thousand connections, and for the flows of the other protocols.
 const maxFiles = 32768
 
-func limitResources() error {
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return err
-	}
-	most := min(files.Max, maxFiles)
-	return errors.Join(
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: most}),
-		unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
-		unix.Setrlimit(unix.RLIMIT_MSGQUEUE, &unix.Rlimit{}),
-	)
+// Process confines every thread of this process, for good. Landlock's rules for TCP are no use here, since any port may be the
+// guest's destination.
+func Process(g Grants) error {
+	return confine.Process(confine.Grants{Dirs: g.Dirs, Files: maxFiles, TCP: true}, restrictCalls)
 }
