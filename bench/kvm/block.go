@@ -59,12 +59,13 @@ func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	disks := []vmm.Disk{{ID: dataDisk, Path: data}}
 	err = b.turns(ctx, sandbox.Spec{Image: b.disk}, disks, func(mine bool, box *box, into *record) error {
 		for _, w := range workloads {
-			rate, err := b.fio(ctx, box, w)
+			did, err := b.fio(ctx, box, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			fmt.Printf("%-5v %-30s %10.1f MB/s\n", sideName(mine), w.name, rate)
-			into.add(w.name, mine, rate)
+			fmt.Printf("%-5v %-30s %10.1f MB/s, ms a request: mean %.3f, longest %.3f\n",
+				sideName(mine), w.name, did.rate, did.mean/1e6, did.longest/1e6)
+			into.add(w.name, mine, did.rate)
 		}
 		return nil
 	})
@@ -80,8 +81,14 @@ func measureBlock(ctx context.Context, b *bench) ([]benchtable.Row, error) {
 	return rows, nil
 }
 
-// fio runs a workload against the data disk, past the guest's page cache, and returns MB/s.
-func (b *bench) fio(ctx context.Context, box *box, w workload) (float64, error) {
+// done is what fio says that it did.
+type done struct {
+	rate          float64 // MB/s
+	mean, longest float64 // ns a request, from its submission to its end
+}
+
+// fio runs a workload against the data disk, past the guest's page cache, and returns what it did.
+func (b *bench) fio(ctx context.Context, box *box, w workload) (done, error) {
 	mib := w.mib
 	if !lab.Inside() {
 		mib *= hardware
@@ -93,20 +100,24 @@ exec fio --name=job --filename=$dev --rw=%s --bs=%s --iodepth=%d --ioengine=liba
 	var out, errs bytes.Buffer
 	exit, err := box.Exec(ctx, sandboxapi.Command{Args: []string{"/bin/sh", "-c", script}, User: "root"}, sandboxapi.IO{Stdout: &out, Stderr: &errs})
 	if err != nil {
-		return 0, err
+		return done{}, err
 	}
 	if exit.Code != 0 {
-		return 0, fmt.Errorf("fio: exit %d: %s", exit.Code, errs.String())
+		return done{}, fmt.Errorf("fio: exit %d: %s", exit.Code, errs.String())
+	}
+	type direction struct {
+		BytesPerSecond float64                     `json:"bw_bytes"`
+		Latency        struct{ Mean, Max float64 } `json:"lat_ns"`
 	}
 	var result struct {
-		Jobs []struct {
-			Read, Write struct {
-				BytesPerSecond float64 `json:"bw_bytes"`
-			}
-		}
+		Jobs []struct{ Read, Write direction }
 	}
 	if err := json.Unmarshal(out.Bytes(), &result); err != nil || len(result.Jobs) != 1 {
-		return 0, fmt.Errorf("fio's output: %w: %.200s", err, out.String())
+		return done{}, fmt.Errorf("fio's output: %w: %.200s", err, out.String())
 	}
-	return (result.Jobs[0].Read.BytesPerSecond + result.Jobs[0].Write.BytesPerSecond) / 1e6, nil
+	d := result.Jobs[0].Read
+	if d.BytesPerSecond == 0 {
+		d = result.Jobs[0].Write
+	}
+	return done{rate: d.BytesPerSecond / 1e6, mean: d.Latency.Mean, longest: d.Latency.Max}, nil
 }
