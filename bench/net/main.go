@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/pluginhost"
+	"github.com/voidbox-run/voidbox/internal/tap"
 	"github.com/voidbox-run/voidbox/internal/taplink"
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/sdk/base"
@@ -161,22 +162,22 @@ func (o *options) bridge(ctx context.Context, socket string, a network.Attachmen
 	for _, p := range a.Gateway {
 		g.Gateways = append(g.Gateways, p.Addr())
 	}
-	var tap *os.File
+	var q *tap.Queue
 	err := taplink.InNamespace(path, func() (err error) {
-		tap, err = g.Make()
+		q, err = g.Make()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	defer tap.Close()
+	defer q.Close()
 	l, err := link.Dial(ctx, socket, taplink.Ask())
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	ready()
-	return taplink.Bridge(ctx, tap, l)
+	return taplink.Bridge(ctx, q, l)
 }
 
 // follow prints events and writes the capture in the background, until ctx ends.

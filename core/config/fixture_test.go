@@ -14,6 +14,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -31,6 +32,7 @@ var plugins = map[string]base.Schema{
 	}},
 	"llm-broken":    {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
 	"network-slirp": {Attributes: []base.Attribute{{Name: "debug", Type: "bool"}}},
+	"network-tap":   {Attributes: []base.Attribute{{Name: "device", Type: "string"}, {Name: "bridge", Type: "string"}}},
 	"skill-mcp": {
 		Attributes: []base.Attribute{{Name: "command", Type: "list(string)", Required: true}},
 		Blocks: []base.NestedBlock{{
@@ -43,12 +45,15 @@ var plugins = map[string]base.Schema{
 	"vmm-kvm":      {},
 }
 
+// capabilities are those of the plugins that have any.
+var capabilities = map[string][]string{"network-slirp": {network.CapPolicy, network.CapPublish}}
+
 func describe(_ context.Context, kind base.Kind, name string) (base.Description, error) {
 	schema, ok := plugins[string(kind)+"-"+name]
 	if !ok {
 		return base.Description{}, errdef.New(errdef.ErrNotFound, "no binary voidbox-%s-%s was found", kind, name).WithRemedy("install it")
 	}
-	return base.Description{Kind: kind, Name: name, Version: "1.0.0", Schema: schema}, nil
+	return base.Description{Kind: kind, Name: name, Version: "1.0.0", Schema: schema, Capabilities: capabilities[string(kind)+"-"+name]}, nil
 }
 
 // environment is what secrets see.

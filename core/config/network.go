@@ -91,11 +91,26 @@ func (d *decoder) network(s *plan.Sandbox) {
 	}
 	n.Block = *config
 	if own.ok() {
+		d.checkCapable(n, b)
 		if _, err := policy.Attachment(n); err != nil {
 			d.fail(at(b.DefRange, "Policy that cannot be held", "%v.", err))
 		}
 	}
 	s.Network = n
+}
+
+// checkCapable finds what the plugin does not do. A plugin that is not there was reported before.
+func (d *decoder) checkCapable(n *plan.Network, b *hcl.Block) {
+	if !d.l.describer.enabled() {
+		return
+	}
+	desc, err := d.l.describer.describe(base.KindNetwork, n.Plugin)
+	if err != nil {
+		return
+	}
+	if err := policy.CheckCapable(n, desc.Capabilities); err != nil {
+		d.fail(at(b.DefRange, "Policy that cannot be held", "%s.%s", sentence(err), remedyText(err)))
+	}
 }
 
 // egress reads a policy. Each destination has its own place, where the list is written out.

@@ -47,7 +47,14 @@ func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
 	if err := r.cfg.Host.Find(r.ctx, base.KindNetwork, s.Network.Plugin); err != nil {
 		return fmt.Errorf("sandbox %s: network %s: %w", s.Name, s.Network.Plugin, err)
 	}
-	if _, err := policy.Attachment(s.Network); err != nil {
+	able, err = r.cfg.Host.Capabilities(r.ctx, base.KindNetwork, s.Network.Plugin)
+	if err == nil {
+		err = policy.CheckCapable(s.Network, able)
+	}
+	if err == nil {
+		_, err = policy.Attachment(s.Network)
+	}
+	if err != nil {
 		return fmt.Errorf("sandbox %s: %w", s.Name, err)
 	}
 	return r.checkCapture(s)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/internal/tap"
 )
 
 // Guest says how the kernel of a namespace is to play the guest.
@@ -57,16 +59,16 @@ func enter(path string) error {
 }
 
 // Make makes the TAP with addresses and routes, in the calling thread's namespace.
-func (g Guest) Make() (*os.File, error) {
-	tap, err := Open(g.Name)
+func (g Guest) Make() (*tap.Queue, error) {
+	q, err := tap.Open(g.Name, false)
 	if err != nil {
 		return nil, err
 	}
 	if err := g.configure(); err != nil {
-		_ = tap.Close()
+		_ = q.Close()
 		return nil, fmt.Errorf("configure %s: %w", g.Name, err)
 	}
-	return tap, nil
+	return q, nil
 }
 
 func (g Guest) configure() error {

@@ -16,6 +16,8 @@ const (
 	protoTCP    = 6
 	protoUDP    = 17
 	protoICMPv6 = 58
+
+	protoHopByHop = 0 // options of IPv6, before the protocol
 )
 
 // Sizes of headers without options.

@@ -113,7 +113,11 @@ func (p *Packet) v6(b []byte) error {
 		return fmt.Errorf("IPv6 packet of %d bytes in %d", ipv6Size+n, len(b))
 	}
 	p.Proto = b[6]
-	return p.transport(netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), b[ipv6Size:])
+	rest := b[ipv6Size:]
+	if p.Proto == protoHopByHop && len(rest) >= 8 && len(rest) >= 8+8*int(rest[1]) { // of a multicast listener's report (RFC 8200 section 4.3)
+		p.Proto, rest = rest[0], rest[8+8*int(rest[1]):]
+	}
+	return p.transport(netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), rest)
 }
 
 func (p *Packet) transport(from, to netip.Addr, b []byte) error {

@@ -18,7 +18,7 @@ func main() {
 		Name:         "slirp",
 		Version:      "0.1.0",
 		Description:  "User-mode network on gVisor's netstack: no privileges, egress policy, services of the host, published ports.",
-		Capabilities: []string{network.CapPublish, network.CapPcap},
+		Capabilities: []string{network.CapPublish, network.CapPcap, network.CapPolicy},
 		Namespaces:   []string{"user", "mount"}, // nothing to gain in either; the network stays the host's
 		Configure: func(_ context.Context, c base.Config) error {
 			n.Configure(slirp.Options{RuntimeDir: c.RuntimeDir, Processors: func(n int) { runtime.GOMAXPROCS(n) }})

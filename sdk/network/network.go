@@ -17,6 +17,7 @@ import (
 const (
 	CapPublish = "publish" // ports of the guest on the host
 	CapPcap    = "pcap"    // packet capture
+	CapPolicy  = "policy"  // decisions about flows: rules, limits, services. Without it, what the guest may reach is the host's to say
 )
 
 // DefaultCaptureBytes ends a capture that names no limit of its own.

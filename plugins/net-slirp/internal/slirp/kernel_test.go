@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/voidbox-run/voidbox/internal/tap"
 	"github.com/voidbox-run/voidbox/internal/taplink"
 	"github.com/voidbox-run/voidbox/internal/wiretest"
 	"github.com/voidbox-run/voidbox/link"
@@ -56,10 +57,10 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 		t.Fatal(err)
 	}
 	k := &kernel{t: t, do: make(chan func()), ended: make(chan struct{})}
-	ready := make(chan *os.File)
+	ready := make(chan *tap.Queue)
 	go k.live(taplink.Guest{Name: "guest", MAC: wiretest.GuestMAC, MTU: mtu, Addresses: spec.Guest, Gateways: []netip.Addr{wiretest.GatewayIP}}, ready)
-	tap := <-ready
-	if tap == nil {
+	queue := <-ready
+	if queue == nil {
 		t.Fatal("no TAP")
 	}
 	l, err := link.Dial(t.Context(), attached.SocketPath, taplink.Ask())
@@ -69,7 +70,7 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 	ctx, cancel := context.WithCancel(context.Background())
 	var bridge sync.WaitGroup
 	bridge.Go(func() {
-		if err := taplink.BridgeBadly(ctx, tap, l, how); !errors.Is(err, context.Canceled) {
+		if err := taplink.BridgeBadly(ctx, queue, l, how); !errors.Is(err, context.Canceled) {
 			t.Errorf("bridge: %v", err)
 		}
 	})
@@ -77,7 +78,7 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 		cancel()
 		bridge.Wait()
 		l.Close()
-		_ = tap.Close()
+		_ = queue.Close()
 		close(k.do)
 		<-k.ended
 	})
@@ -85,11 +86,11 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 }
 
 // live is the goroutine, and the thread, that is in the namespace.
-func (k *kernel) live(g taplink.Guest, ready chan<- *os.File) {
+func (k *kernel) live(g taplink.Guest, ready chan<- *tap.Queue) {
 	defer close(k.ended)
 	err := taplink.InNamespace("", func() error {
-		tap, err := g.Make()
-		ready <- tap
+		queue, err := g.Make()
+		ready <- queue
 		if err != nil {
 			return err
 		}

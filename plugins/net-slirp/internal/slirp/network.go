@@ -75,7 +75,7 @@ func (n *Network) Attach(_ context.Context, a network.Attachment) (network.Attac
 	}
 	n.att = att
 	return network.Attached{
-		SocketPath: path, Capabilities: []string{network.CapPublish, network.CapPcap}, Published: att.published,
+		SocketPath: path, Capabilities: []string{network.CapPublish, network.CapPcap, network.CapPolicy}, Published: att.published,
 	}, nil
 }
 

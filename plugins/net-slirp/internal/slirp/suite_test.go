@@ -11,7 +11,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	capabilities := []string{network.CapPublish, network.CapPcap}
+	capabilities := []string{network.CapPublish, network.CapPcap, network.CapPolicy}
 	plugintest.Network(t, plugintest.NetworkHarness{
 		Capabilities: capabilities, Polices: true,
 		Open: func(t *testing.T) network.Network {
