@@ -51,7 +51,7 @@ type fakeHost struct {
 
 func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 	full := string(kind) + "-" + name
-	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || full == "network-slirp" || kind == base.KindLLM && h.llms[name] != nil
+	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || full == "network-slirp" || full == "network-tap" || kind == base.KindLLM && h.llms[name] != nil
 	if known && !h.missing[full] {
 		return nil
 	}
@@ -59,13 +59,8 @@ func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 }
 
 func (h *fakeHost) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
-	if name == "kvm" {
-		return []string{vmm.CapNet}, h.Find(ctx, kind, name)
-	}
-	if name == "slirp" {
-		return []string{network.CapPublish, network.CapPcap}, h.Find(ctx, kind, name)
-	}
-	return nil, h.Find(ctx, kind, name)
+	able := map[string][]string{"kvm": {vmm.CapNet}, "slirp": {network.CapPolicy, network.CapPublish, network.CapPcap}}[name]
+	return able, h.Find(ctx, kind, name)
 }
 
 func (h *fakeHost) Start(ctx context.Context, req pluginhost.Request) (Plugin, error) {

@@ -16,6 +16,8 @@ func TestNetworksThatCannotBe(t *testing.T) {
 	slirp := func() *plan.Network { return &plan.Network{Block: plan.Block{Plugin: "slirp"}} }
 	bad := slirp()
 	bad.Egress = &plan.Egress{Allow: []plan.EgressRule{{Origin: "a.hcl:1", Destination: "pypi.org:443/udp"}}}
+	tap, policed := &plan.Network{Block: plan.Block{Plugin: "tap"}}, &plan.Network{Block: plan.Block{Plugin: "tap"}}
+	policed.Egress = &plan.Egress{}
 	for name, tc := range map[string]struct {
 		backend string
 		network *plan.Network
@@ -27,6 +29,8 @@ func TestNetworksThatCannotBe(t *testing.T) {
 		"a backend without devices":       {"qemu", slirp(), "", errdef.ErrUnsupported},
 		"a plugin that is not there":      {"kvm", slirp(), "network-slirp", errdef.ErrNotFound},
 		"a policy that could not be held": {"kvm", bad, "", errdef.ErrInvalid},
+		"a network without policy":        {"kvm", tap, "", nil},
+		"a policy that nobody would hold": {"kvm", policed, "", errdef.ErrUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &Run{ctx: t.Context(), cfg: Config{Host: &fakeHost{t: t, missing: map[string]bool{tc.missing: true}}}}

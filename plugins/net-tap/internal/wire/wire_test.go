@@ -195,11 +195,13 @@ func TestRunts(t *testing.T) {
 func TestWhatTheHostHasToDecide(t *testing.T) {
 	cidr := netip.MustParsePrefix("192.0.2.0/24")
 	for name, change := range map[string]func(*network.Attachment){
-		"a rule":         func(a *network.Attachment) { a.Policy.Rules = []network.Rule{{Origin: "a.hcl:1", CIDR: cidr}} },
-		"an empty list":  func(a *network.Attachment) { a.Policy.Default = network.Deny },
-		"a limit":        func(a *network.Attachment) { a.Policy.Limits.BytesPerSecond = 1 },
-		"a service":      func(a *network.Attachment) { a.Services = []network.Service{{Name: "s", TCPAddress: "127.0.0.1:1"}} },
-		"published port": func(a *network.Attachment) { a.Published = []network.PublishedPort{{Protocol: network.TCP, GuestPort: 1}} },
+		"a rule":        func(a *network.Attachment) { a.Policy.Rules = []network.Rule{{Origin: "a.hcl:1", CIDR: cidr}} },
+		"an empty list": func(a *network.Attachment) { a.Policy.Default = network.Deny },
+		"a limit":       func(a *network.Attachment) { a.Policy.Limits.BytesPerSecond = 1 },
+		"a service":     func(a *network.Attachment) { a.Services = []network.Service{{Name: "s", TCPAddress: "127.0.0.1:1"}} },
+		"published port": func(a *network.Attachment) {
+			a.Published = []network.PublishedPort{{Protocol: network.TCP, GuestPort: 1}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(t, Options{Device: "wire4"})
