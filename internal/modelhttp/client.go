@@ -91,6 +91,14 @@ func HostPort(base string) string {
 	return net.JoinHostPort(u.Hostname(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
 }
 
+// Foreign names a server for messages: the vendor's name for its own, else its address.
+func Foreign(vendor, home, base string) string {
+	if base == home {
+		return vendor
+	}
+	return "the server at " + base
+}
+
 // Close ends the connections that are kept for later requests.
 func (c *Client) Close() { c.client.CloseIdleConnections() }
 

@@ -177,6 +177,29 @@ func Problem(text []byte) (kind, message string) {
 	return "", shorten(strings.Trim(string(outer.Detail), `"`))
 }
 
+// statuses are those that providers would have sent, had the stream not begun, by type or code of the error.
+var statuses = map[string]int{
+	"authentication_error": 401, "invalid_api_key": 401, "billing_error": 402, "permission_error": 403, "not_found_error": 404, "model_not_found": 404,
+	"request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429, "api_error": 500, "server_error": 500, "timeout_error": 504,
+	"overloaded_error": statusOverloaded, "server_is_overloaded": statusOverloaded, "slow_down": statusOverloaded,
+}
+
+// EventError reads an error that comes in the middle of a stream, when the status was sent long ago: {"type", "message", "code"}.
+func EventError(provider, model string, text json.RawMessage) *StatusError {
+	whole, _ := json.Marshal(map[string]json.RawMessage{"error": text})
+	e := &StatusError{Provider: provider, Model: model}
+	e.Type, e.Message = Problem(whole)
+	var numbered struct {
+		Code int `json:"code"`
+	}
+	if json.Unmarshal(text, &numbered) == nil && numbered.Code >= 400 && numbered.Code < 600 {
+		e.Status = numbered.Code
+	} else {
+		e.Status = statuses[e.Type]
+	}
+	return e
+}
+
 // retryAfter reads seconds or a date (RFC 9110, section 10.2.3), and the milliseconds that OpenAI and Anthropic also send.
 func retryAfter(h http.Header) time.Duration {
 	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms >= 0 && ms < 1e12 {

@@ -66,6 +66,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s.mux.HandleFunc("POST "+Path, s.turn)
 	s.anthropic()
+	s.openai()
 	return s, nil
 }
 

@@ -88,12 +88,7 @@ func (m *Model) Configure(_ context.Context, c base.Config) error {
 }
 
 // name of the server, for messages.
-func (m *Model) name() string {
-	if m.base == home {
-		return "Anthropic"
-	}
-	return "the server at " + m.base
-}
+func (m *Model) name() string { return modelhttp.Foreign("Anthropic", home, m.base) }
 
 func (m *Model) check() (diags base.Diagnostics) {
 	wrong := func(argument, summary, detail string) {

@@ -131,7 +131,7 @@ func (a *assembly) take(f frame) error {
 	case "message_stop":
 		a.ended = true
 	case "error":
-		return a.failure(f.Error)
+		return modelhttp.EventError(a.provider, a.turn.Model, f.Error)
 	}
 	return nil // pings, and what is not known yet
 }
@@ -232,16 +232,4 @@ func (a *assembly) finish() error {
 		a.turn.StopReason = llm.EndTurn
 	}
 	return nil
-}
-
-// failure is an error in the middle of a stream, when the status was sent long ago.
-func (a *assembly) failure(text json.RawMessage) error {
-	whole, _ := json.Marshal(map[string]json.RawMessage{"error": text})
-	e := &modelhttp.StatusError{Provider: a.provider}
-	e.Type, e.Message = modelhttp.Problem(whole)
-	e.Status = map[string]int{
-		"overloaded_error": 529, "api_error": 500, "timeout_error": 504, "rate_limit_error": 429, "authentication_error": 401,
-		"permission_error": 403, "not_found_error": 404, "request_too_large": 413, "billing_error": 402,
-	}[e.Type]
-	return e
 }
