@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/image/source"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/run"
@@ -35,8 +36,9 @@ func (b SandboxBuilder) Run(program string, args ...string) RunnableSandbox {
 	return RunnableSandbox{spec: b.spec}
 }
 
-// OCI takes another root file system and its own main process, with arguments for it. For now the image is the path of a raw
-// disk with an ext4 or EROFS root.
+// OCI takes another root file system and its own main process, with arguments for it in place of the image's. The image is named
+// as in a file: docker.io/library/node:22-slim, oci:./layout, docker-archive:./image.tar, dir:./rootfs. A raw disk (disk:./disk.img)
+// has no main process.
 func (b SandboxBuilder) OCI(image string, args ...string) RunnableSandbox {
 	b.spec.Image, b.spec.Args = image, args
 	return RunnableSandbox{spec: b.spec}
@@ -110,6 +112,11 @@ func (r RunnableSandbox) Build(ctx context.Context) (*Sandbox, error) {
 	if r.spec.CPUs < 1 || r.spec.MemoryBytes == 0 {
 		return nil, errdef.New(errdef.ErrInvalid, "a sandbox needs at least one CPU and some memory, not %d CPUs and %d bytes", r.spec.CPUs, r.spec.MemoryBytes)
 	}
+	image, err := source.Parse(r.spec.Image, "")
+	if err != nil {
+		return nil, err
+	}
+	r.spec.Image = image.String()
 	host, agent, err := openHost()
 	if err != nil {
 		return nil, err

@@ -1,16 +1,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/voidbox-run/voidbox/core/image/source"
 	"github.com/voidbox-run/voidbox/core/plan"
 )
 
@@ -96,27 +97,21 @@ func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
 	}
 }
 
-// image checks the name of an image: base, or the path of a raw disk.
+// image reads the name of an image, and makes the path in it absolute.
 func (d *decoder) image(name string) string {
-	if name == plan.ImageBase {
-		return name
-	}
-	abs := d.l.path(name)
-	isPath := strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasSuffix(name, ".img") || strings.HasSuffix(name, ".raw")
-	info, err := os.Stat(abs)
+	src, err := source.Parse(name, d.l.dir)
+	var missing *source.MissingError
 	switch {
-	case !isPath && err != nil:
-		hint := ""
-		if nearest(name, []string{plan.ImageBase}) != "" {
-			hint = " Did you mean \"base\"?"
-		}
-		d.fail(at(d.rng("image"), "Unsupported image", "Images from registries are not supported by this version, and there is no file %q. Name a raw disk, such as \"./disk.img\", or \"base\".%s", name, hint))
-	case err != nil:
-		d.fail(at(d.rng("image"), "No such file", "The image %s does not exist (looked for %s).", name, abs))
-	case !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0:
-		d.fail(at(d.rng("image"), "Unsupported image", "%s is not a disk: it is neither a regular file nor a device.", name))
+	case err == nil:
+		return src.String()
+	case errors.As(err, &missing):
+		d.fail(at(d.rng("image"), "No such file", "The image %s does not exist (looked for %s).", missing.Given, missing.Path))
+	case nearest(name, []string{plan.ImageBase}) != "":
+		d.fail(at(d.rng("image"), "Unknown image", "There is no image %q. Did you mean \"base\"?", name))
+	default:
+		d.fail(at(d.rng("image"), "Unknown image", "%s.%s", sentence(err), remedyText(err)))
 	}
-	return abs
+	return name
 }
 
 var hostnamePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)

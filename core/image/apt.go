@@ -63,7 +63,7 @@ func (a *apt) withLists(ctx context.Context, try func(options []string) error) e
 			return err
 		}
 	}
-	unlock, err := lock(ctx, filepath.Join(a.state, "voidbox.lock"))
+	unlock, err := takeLock(ctx, filepath.Join(a.state, "voidbox.lock"))
 	if err != nil {
 		return err
 	}

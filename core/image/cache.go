@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/core/image/lock"
 )
 
 // CacheDirEnv names the environment variable that moves the cache.
@@ -100,7 +102,7 @@ func (c *Cache) Entry(ctx context.Context, kind, key string, build func(ctx cont
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", c.explain(err)
 	}
-	unlock, err := lock(ctx, lockPath(parent, key))
+	unlock, err := takeLock(ctx, lockPath(parent, key))
 	if err != nil {
 		return "", fmt.Errorf("lock cache entry %s/%s: %w", kind, key, c.explain(err))
 	}
@@ -150,6 +152,10 @@ const (
 
 func lockPath(parent, key string) string { return filepath.Join(parent, key+lockSuffix) }
 
+func takeLock(ctx context.Context, path string) (unlock func(), err error) {
+	return lock.Take(ctx, path, func() { progress(ctx, "waiting for another voidbox, which is preparing the same thing") })
+}
+
 // sweep removes the working directories that dead processes left in parent. Whoever is at work holds the lock of the
 // key, so a lock that is free means that nobody is. The caller's own key is left to it. Failures are no concern of
 // the caller's: what cannot be removed now is tried again by the next builder.
@@ -163,7 +169,7 @@ func sweep(parent, own string) {
 		if !isWork || key == own {
 			continue
 		}
-		unlock, err := tryLock(lockPath(parent, key))
+		unlock, err := lock.Try(lockPath(parent, key))
 		if err != nil {
 			continue
 		}
@@ -203,4 +209,12 @@ func isDir(path string) bool {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

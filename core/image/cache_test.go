@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/core/image/lock"
 )
 
 func openTestCache(t *testing.T) *Cache {
@@ -149,7 +151,7 @@ func TestWorkOfTheDeadIsSweptAndOfTheLivingKept(t *testing.T) {
 	writeFile(t, filepath.Join(parent, workPrefix+"dead", "half"), "")
 	writeFile(t, filepath.Join(parent, workPrefix+"key", "half"), "")
 	writeFile(t, filepath.Join(parent, workPrefix+"living", "half"), "")
-	unlock, err := tryLock(lockPath(parent, "living"))
+	unlock, err := lock.Try(lockPath(parent, "living"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func TestWaiterEndsWithItsContext(t *testing.T) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := tryLock(lockPath(parent, "key"))
+	unlock, err := lock.Try(lockPath(parent, "key"))
 	if err != nil {
 		t.Fatal(err)
 	}

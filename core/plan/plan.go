@@ -79,7 +79,7 @@ const (
 type Sandbox struct {
 	Name         string
 	Backend      string
-	Image        string   // ImageBase, or the path of a raw disk with a root file system
+	Image        string   // ImageBase, or another name of package source, with an absolute path where there is one
 	Main         []string // main process; empty means the image's entrypoint
 	Args         []string // arguments for the image's entrypoint; only without Main
 	Kernel       string   // path; empty means resolved

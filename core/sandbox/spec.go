@@ -32,7 +32,7 @@ const bootLimitFactor = 10
 type Spec struct {
 	Name        string // for logs; empty means "sandbox"
 	Hostname    string // empty means the name
-	Image       string // "" or BaseImage, or the path of a raw disk with an ext4 or EROFS root
+	Image       string // as source.Parse reads it; "" means BaseImage
 	Kernel      string // path; empty means resolved by the image cache
 	Initrd      string // path of an initramfs that brings the agent as /init; empty means built
 	CommandLine string // added to the kernel's
@@ -41,8 +41,9 @@ type Spec struct {
 	Accelerator string // auto, kvm, hvf or tcg; empty leaves it to the monitor's configuration
 
 	Env        map[string]string
-	Main       []string // main process; empty means none
-	User       string   // root, sandbox or uid[:gid]; empty means sandbox
+	Main       []string // main process; empty means the image's own, which the base image and raw disks have not
+	Args       []string // arguments for the image's own main process, in place of the image's; nil leaves those
+	User       string   // name, uid, name:group or uid:gid; empty means the image's, else sandbox
 	WorkingDir string
 	Limits     sandbox.Limits // of each command that asks for none
 	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
@@ -97,8 +98,8 @@ const announcePort = 1025
 const rootSerial = "root"
 
 // bootConfig makes the boot configuration, with a token and a seed of its own.
-func (s Spec) bootConfig(now time.Time) (*boot.Config, error) {
-	user, err := parseUser(s.User)
+func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
+	id, err := s.identify(root.image)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +108,9 @@ func (s Spec) bootConfig(now time.Time) (*boot.Config, error) {
 		Token:         randomBytes(sandbox.TokenSize),
 		Seed:          randomBytes(64),
 		Hostname:      s.Hostname,
-		Env:           s.Env,
-		Dir:           s.WorkingDir,
-		User:          user,
+		Env:           id.env,
+		Dir:           id.dir,
+		User:          id.user,
 		Limits:        boot.Limits(s.Limits),
 		ClockUnixNano: now.UnixNano(),
 		AnnouncePort:  announcePort,
@@ -118,15 +119,11 @@ func (s Spec) bootConfig(now time.Time) (*boot.Config, error) {
 	for _, rule := range s.Commands {
 		c.Commands = append(c.Commands, boot.CommandRule(rule))
 	}
-	if len(s.Main) > 0 {
-		c.Main = &boot.Main{Args: s.Main}
+	if len(id.main) > 0 {
+		c.Main = &boot.Main{Args: id.main, User: id.mainUser}
 	}
-	if !s.base() {
-		fsType, err := detectFS(s.Image)
-		if err != nil {
-			return nil, err
-		}
-		c.Root = boot.Root{Kind: boot.RootDisk, Serial: rootSerial, FSType: fsType, Mode: boot.RootOverlay}
+	if root.disk != "" {
+		c.Root = boot.Root{Kind: boot.RootDisk, Serial: rootSerial, FSType: root.fsType, Mode: boot.RootOverlay}
 	}
 	return c, nil
 }
@@ -140,24 +137,10 @@ func bootSegment(c *boot.Config) ([]byte, error) {
 	return image.BootSegment(encoded)
 }
 
-// parseUser knows the accounts that every guest has, and takes numbers for all others.
-func parseUser(user string) (boot.User, error) {
-	switch user {
-	case "", boot.DefaultUser.Name:
-		return boot.User{}, nil
-	case "root":
-		return boot.User{Name: "root", Home: "/root"}, nil
-	}
-	uidText, gidText, both := strings.Cut(user, ":")
-	if !both {
-		gidText = uidText
-	}
-	uid, uidErr := strconv.ParseUint(uidText, 10, 32)
-	gid, gidErr := strconv.ParseUint(gidText, 10, 32)
-	if uidErr != nil || gidErr != nil {
-		return boot.User{}, errdef.New(errdef.ErrInvalid, "user %q: want root, %s or uid[:gid]", user, boot.DefaultUser.Name)
-	}
-	return boot.User{UID: uint32(uid), GID: uint32(gid), Name: "user" + uidText, Home: "/"}, nil
+// number reads an id. All bits set is none: the kernel takes it for "unchanged".
+func number(text string) (uint32, bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), err == nil && n != 1<<32-1
 }
 
 // Places of magic numbers: Linux fs/ext4/ext4.h (s_magic) and fs/erofs/erofs_fs.h, both superblocks at 1024.

@@ -159,12 +159,12 @@ func TestUsers(t *testing.T) {
 		"1001":    {UID: 1001, GID: 1001, Name: "user1001", Home: "/"},
 		"7:8":     {UID: 7, GID: 8, Name: "user7", Home: "/"},
 	} {
-		if got, err := parseUser(name); err != nil || got != want {
+		if got, err := parseUser(name, nil, nil); err != nil || got != want {
 			t.Errorf("parseUser(%q) = %+v, %v; want %+v", name, got, err, want)
 		}
 	}
 	for _, name := range []string{"alice", "1:", ":1", "-1", "1:2:3", "4294967296"} {
-		if _, err := parseUser(name); !errors.Is(err, errdef.ErrInvalid) {
+		if _, err := parseUser(name, nil, nil); !errors.Is(err, errdef.ErrInvalid) {
 			t.Errorf("parseUser(%q): error = %v", name, err)
 		}
 	}
@@ -206,11 +206,11 @@ func TestFileSystemsAreRecognised(t *testing.T) {
 
 func TestBootConfigsShareNoSecret(t *testing.T) {
 	spec := Spec{Main: []string{"sleep", "1"}, Commands: []string{"git"}, Limits: sandbox.Limits{OpenFiles: 9}}.withDefaults()
-	one, err := spec.bootConfig(time.Unix(1, 0))
+	one, err := spec.bootConfig(time.Unix(1, 0), rootfs{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := spec.bootConfig(time.Unix(1, 0))
+	other, err := spec.bootConfig(time.Unix(1, 0), rootfs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,7 @@ func NewVM(ctx context.Context, cfg VMConfig) (_ *Sandbox, err error) {
 type parts struct {
 	kernel    image.Kernel
 	initramfs string
+	root      rootfs
 }
 
 func resolve(ctx context.Context, cfg VMConfig) (p parts, err error) {
@@ -99,7 +100,8 @@ func resolve(ctx context.Context, cfg VMConfig) (p parts, err error) {
 	if err != nil {
 		return p, fmt.Errorf("initramfs: %w", err)
 	}
-	return p, nil
+	p.root, err = resolveRoot(ctx, cfg.Images, cfg.Spec)
+	return p, err
 }
 
 // newGuest prepares the host's side of a VM.
@@ -119,7 +121,7 @@ func newGuest(cfg VMConfig) (*guest, error) {
 // machine describes the VM to the monitor. It is the last moment to look at the clock.
 func (g *guest) machine(p parts) (vmm.Machine, error) {
 	spec := g.cfg.Spec
-	config, err := spec.bootConfig(time.Now())
+	config, err := spec.bootConfig(time.Now(), p.root)
 	if err != nil {
 		return vmm.Machine{}, err
 	}
@@ -142,12 +144,8 @@ func (g *guest) machine(p parts) (vmm.Machine, error) {
 		Wires:       vmm.Wires{Vsock: &vmm.Vsock{GuestCID: guestCID, SocketPath: g.socket}, Links: g.cfg.Links},
 		Accelerator: spec.Accelerator,
 	}
-	if !spec.base() {
-		path, err := filepath.Abs(spec.Image)
-		if err != nil {
-			return vmm.Machine{}, fmt.Errorf("image: %w", err)
-		}
-		m.Disks = []vmm.Disk{{ID: rootSerial, Path: path, ReadOnly: true}}
+	if p.root.disk != "" {
+		m.Disks = []vmm.Disk{{ID: rootSerial, Path: p.root.disk, ReadOnly: true}}
 	}
 	return m, nil
 }

@@ -70,6 +70,10 @@ var bans = []ban{
 		from: []string{"./..."}, except: []string{"./plugins/net-tap/..."}, to: []string{"github.com/songgao/water/..."},
 		reason: "water has one home, net-tap",
 	},
+	{
+		from: []string{"./..."}, except: []string{"./core/image/..."}, to: []string{"github.com/google/go-containerregistry/..."},
+		reason: "registries have one home, core/image/oci",
+	},
 }
 
 // banned returns the ban that forbids from to import to, for direct imports or for all dependencies.

@@ -37,30 +37,30 @@ func WriteHosts(name string) error {
 	}
 	const file = "/etc/hosts"
 	hosts, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		hosts, err = []byte("127.0.0.1 localhost\n::1 localhost\n"), nil
-	}
-	if err != nil || slices.Contains(strings.Fields(string(hosts)), name) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
+	}
+	if !slices.Contains(strings.Fields(string(hosts)), "localhost") { // images are often shipped with an empty file
+		hosts = append(hosts, "127.0.0.1 localhost\n::1 localhost\n"...)
+	}
+	if slices.Contains(strings.Fields(string(hosts)), name) {
+		return nil
 	}
 	hosts = fmt.Appendf(hosts, "127.0.1.1 %s\n", name)
 	err = os.MkdirAll(filepath.Dir(file), 0o755)
 	if err == nil {
 		err = os.WriteFile(file, hosts, 0o644)
 	}
-	if errors.Is(err, unix.EROFS) {
-		return nil
-	}
-	return err
+	return writable(err)
 }
+
+// workspace is where agents and their users meet, whatever the image.
+const workspace = "/workspace"
 
 // MakeHome makes the directories that commands start in, where the root can be written and lacks them.
 func MakeHome(user boot.User, dir string) error {
-	if user == (boot.User{}) {
-		user = boot.DefaultUser
-	}
 	var errs []error
-	for _, d := range []string{user.Home, dir} {
+	for _, d := range []string{user.Home, workspace, dir} {
 		if d == "" {
 			continue
 		}
@@ -73,7 +73,15 @@ func MakeHome(user boot.User, dir string) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return writable(errors.Join(errs...))
+}
+
+// writable forgets that a root cannot be written: then it stays as it is.
+func writable(err error) error {
+	if errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }
 
 // clockSlack is a difference that is not worth a step of the clock.

@@ -143,7 +143,10 @@ func writeResolvers(n boot.Network, root string) error {
 	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
 		_ = os.Remove(file)
 	}
-	err := os.WriteFile(file, []byte(b.String()), 0o644)
+	err := os.MkdirAll(root+"/etc", 0o755)
+	if err == nil {
+		err = os.WriteFile(file, []byte(b.String()), 0o644)
+	}
 	if errors.Is(err, unix.EROFS) {
 		err = cover(file, root+"/run/resolv.conf", b.String())
 	}

@@ -130,7 +130,15 @@ func (s *starter) mounts() error {
 	if err := machine.MountAll(s.config.Mounts); err != nil {
 		return err
 	}
-	s.warn("home", machine.MakeHome(s.config.User, s.config.Dir))
+	user := s.config.User
+	if user == (boot.User{}) {
+		user = boot.DefaultUser
+	}
+	if s.config.Root.Kind == boot.RootDisk { // the built-in system knows them
+		s.warn("accounts", machine.AddAccounts("/", boot.DefaultUser, user))
+		s.warn("home", machine.MakeHome(boot.DefaultUser, ""))
+	}
+	s.warn("home", machine.MakeHome(user, s.config.Dir))
 	return nil
 }
 

@@ -1,0 +1,3 @@
+sandbox "box" {
+  image = "debian"
+}

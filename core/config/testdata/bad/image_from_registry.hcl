@@ -1,3 +1,0 @@
-sandbox "box" {
-  image = "docker.io/library/node:22-slim"
-}
