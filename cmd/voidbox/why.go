@@ -176,7 +176,7 @@ func explainAll(ctx context.Context, host *pluginhost.Host, sandboxes []*plan.Sa
 
 // explain asks a network plugin that has a sandbox's policy, and no guest.
 func explain(ctx context.Context, host *pluginhost.Host, s *plan.Sandbox, f network.Flow) (network.Verdict, error) {
-	attachment, err := policy.Attachment(s.Network)
+	attachment, err := policy.Attachment(s.Network, policy.LocalHost())
 	if err != nil {
 		return network.Verdict{}, failWith(exitUsage, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/policy"
 	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
 // networkNone is the network block that asks for no network.
@@ -22,6 +23,21 @@ var networkBlock = &block{
 	Type: "network", Labels: []string{"plugin"}, MaxItems: 1, PluginKind: "network",
 	Doc: "Network of the sandbox. `network \"none\"`, or no such block, means no network at all.",
 	Blocks: []*block{
+		{
+			Type: "layout", MaxItems: 1,
+			Doc: "Who is where in the guest's network.",
+			Arguments: []argument{
+				{Name: "subnet", Type: "string", Default: "\"10.0.2.0/24\"", Doc: "IPv4 network."},
+				{Name: "guest", Type: "string", Default: "host 15 of it", Doc: "Address of the guest."},
+				{Name: "gateway", Type: "string", Default: "host 2 of it", Doc: "Address of the gateway."},
+				{Name: "dns", Type: "string", Default: "host 3 of it", Doc: "Address of the resolver."},
+				{Name: "ipv6", Type: "string", Default: "\"auto\"", Values: []string{plan.IPv6Auto, plan.IPv6On, plan.IPv6Off}, Doc: "IPv6 in the guest; `auto` means where the host has a way to the IPv6 internet."},
+				{Name: "subnet6", Type: "string", Default: "\"fd76:6f69:6462:6f78::/64\"", Doc: "IPv6 network, of 64 bits."},
+				{Name: "guest_mac", Type: "string", Default: "\"52:54:00:12:34:56\"", Doc: "Hardware address of the guest."},
+				{Name: "gateway_mac", Type: "string", Default: "\"52:54:00:12:34:01\"", Doc: "Hardware address of the gateway."},
+				{Name: "mtu", Type: typeInteger, Default: "1500", Doc: "Largest packet, from 576 (1280 with IPv6) to 65520."},
+			},
+		},
 		{
 			Type: "egress", MaxItems: 1,
 			Doc: "Where the guest may go. Without this block it may go wherever the host can, except to the host itself and to metadata services; with it, even an empty one, only where a rule lets it.",
@@ -46,7 +62,8 @@ var networkBlock = &block{
 			Arguments: []argument{
 				{Name: "address", Type: "string", Required: true, Doc: "What the guest dials, such as \"10.0.2.2:11434\"."},
 				{Name: "tcp", Type: "string", Doc: "Address and port of the host, such as \"127.0.0.1:11434\"."},
-				{Name: "unix", Type: typePath, Doc: "Unix socket of the host. Excludes `tcp`."},
+				{Name: "unix", Type: typePath, Doc: "Unix socket of the host, for streams."},
+				{Name: "udp", Type: "string", Doc: "Address and port of the host, for datagrams. Exactly one of the three is given."},
 			},
 		},
 		{
@@ -78,9 +95,10 @@ func (d *decoder) network(s *plan.Sandbox) {
 	content, rest, diags := b.Body.PartialContent(networkBlock.schema())
 	own := d.l.newDecoder(content, diags, networkBlock)
 	n := &plan.Network{}
+	layout := own.layout(n)
 	own.egress(n)
 	own.networkLimits(n)
-	own.services(n)
+	own.services(n, layout)
 	own.published(n)
 	d.absorb(own)
 	plugins := *b
@@ -92,7 +110,7 @@ func (d *decoder) network(s *plan.Sandbox) {
 	n.Block = *config
 	if own.ok() {
 		d.checkCapable(n, b)
-		if _, err := policy.Attachment(n); err != nil {
+		if _, err := policy.Attachment(n, policy.Host{IPv6: true}); err != nil {
 			d.fail(at(b.DefRange, "Policy that cannot be held", "%v.", err))
 		}
 	}
@@ -111,6 +129,28 @@ func (d *decoder) checkCapable(n *plan.Network, b *hcl.Block) {
 	if err := policy.CheckCapable(n, desc.Capabilities); err != nil {
 		d.fail(at(b.DefRange, "Policy that cannot be held", "%s.%s", sentence(err), remedyText(err)))
 	}
+}
+
+// layout reads who is where, and returns the compiled layout, the usual one where this one cannot be.
+func (d *decoder) layout(n *plan.Network) network.Attachment {
+	usual, _ := policy.Layout(plan.NetworkLayout{}, policy.Host{IPv6: true})
+	l := d.nested("layout")
+	if l == nil {
+		return usual
+	}
+	n.Layout = plan.NetworkLayout{
+		Subnet: l.str("subnet"), Guest: l.str("guest"), Gateway: l.str("gateway"), DNS: l.str("dns"), IPv6: l.choice("ipv6"), Subnet6: l.str("subnet6"),
+		GuestMAC: l.str("guest_mac"), GatewayMAC: l.str("gateway_mac"), MTU: int(l.integer("mtu", 1, math.MaxUint16, 0)),
+	}
+	layout, err := policy.Layout(n.Layout, policy.Host{IPv6: true})
+	if err != nil {
+		if l.ok() {
+			l.fail(at(d.blocks["layout"][0].DefRange, "Invalid layout", "%s.", sentence(err)))
+		}
+		n.Layout, layout = plan.NetworkLayout{}, usual
+	}
+	d.absorb(l)
+	return layout
 }
 
 // egress reads a policy. Each destination has its own place, where the list is written out.
@@ -169,20 +209,24 @@ func (d *decoder) networkLimits(n *plan.Network) {
 	d.absorb(l)
 }
 
-func (d *decoder) services(n *plan.Network) {
+func (d *decoder) services(n *plan.Network, layout network.Attachment) {
 	first := map[string]hcl.Range{}
 	for _, b := range d.blocks["service"] {
 		s := d.l.decode(b, d.spec.nested("service"))
-		service := plan.Service{Name: b.Labels[0], Address: s.str("address"), TCPAddress: s.str("tcp")}
+		service := plan.Service{Name: b.Labels[0], Address: s.str("address"), TCPAddress: s.str("tcp"), UDPAddress: s.str("udp")}
 		if path := s.str("unix"); path != "" {
 			service.UnixPath = d.l.path(path)
 		}
-		if r, ok := first[service.Address]; ok && s.ok() {
+		key := service.Address
+		if service.UDPAddress != "" {
+			key += "/udp"
+		}
+		if r, ok := first[key]; ok && s.ok() {
 			s.fail(at(b.DefRange, "Duplicate service", "There is a service at %s already, at %s.", service.Address, place(r)))
 		}
-		first[service.Address] = b.DefRange
+		first[key] = b.DefRange
 		if s.ok() {
-			if _, err := policy.Service(service); err != nil {
+			if _, err := policy.Service(service, layout); err != nil {
 				s.fail(at(b.DefRange, "Invalid service", "%s.", sentence(err)))
 			}
 		}

@@ -1,39 +1,25 @@
 package policy
 
 import (
-	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
-// The usual layout of a guest's network, as QEMU and its kin have had it for long.
-var (
-	GuestMAC   = net.HardwareAddr{0x52, 0x54, 0x00, 0x12, 0x34, 0x56}
-	GatewayMAC = net.HardwareAddr{0x52, 0x54, 0x00, 0x12, 0x34, 0x01}
-
-	Guest   = netip.MustParsePrefix("10.0.2.15/24")
-	Gateway = netip.MustParsePrefix("10.0.2.2/24")
-	DNS     = netip.MustParseAddr("10.0.2.3")
-)
-
-// DefaultMTU is Ethernet's.
-const DefaultMTU = 1500
-
 // Attachment compiles a network block into what its plugin is asked for.
-func Attachment(n *plan.Network) (network.Attachment, error) {
-	a := network.Attachment{
-		GuestMAC: GuestMAC, GatewayMAC: GatewayMAC, MTU: DefaultMTU,
-		Guest: []netip.Prefix{Guest}, Gateway: []netip.Prefix{Gateway}, DNS: []netip.Addr{DNS},
+func Attachment(n *plan.Network, h Host) (network.Attachment, error) {
+	a, err := Layout(n.Layout, h)
+	if err != nil {
+		return a, err
 	}
-	var err error
 	if a.Policy, err = Egress(n); err != nil {
 		return a, err
 	}
 	for _, s := range n.Services {
-		service, err := Service(s)
+		service, err := Service(s, a)
 		if err != nil {
 			return a, err
 		}
@@ -51,27 +37,39 @@ func Attachment(n *plan.Network) (network.Attachment, error) {
 	return a, nil
 }
 
-// Service compiles a service, and refuses one that the guest could not reach or confuse with something else.
-func Service(s plan.Service) (network.Service, error) {
-	out := network.Service{Name: s.Name, UnixPath: s.UnixPath, TCPAddress: s.TCPAddress}
+// Service compiles a service in a layout, and refuses one that the guest could not reach or confuse with something else.
+func Service(s plan.Service, layout network.Attachment) (network.Service, error) {
+	out := network.Service{Name: s.Name, UnixPath: s.UnixPath, TCPAddress: s.TCPAddress, UDPAddress: s.UDPAddress}
 	guest, err := netip.ParseAddrPort(s.Address)
+	isGuest := func(p netip.Prefix) bool { return p.Addr() == guest.Addr() }
 	switch {
 	case err != nil:
-		return out, errdef.New(errdef.ErrInvalid, "service %s: the guest dials an address with a port, such as %s, not %q", s.Name, netip.AddrPortFrom(Gateway.Addr(), 11434), s.Address)
+		return out, errdef.New(errdef.ErrInvalid, "service %s: the guest dials an address with a port, such as %s, not %q", s.Name, netip.AddrPortFrom(layout.Gateway[0].Addr(), 11434), s.Address)
 	case guest.Port() == 0:
 		return out, errdef.New(errdef.ErrInvalid, "service %s: port 0 cannot be dialled", s.Name)
-	case guest.Addr() == DNS && guest.Port() == 53:
+	case slices.Contains(layout.DNS, guest.Addr()) && guest.Port() == 53:
 		return out, errdef.New(errdef.ErrInvalid, "service %s: %s is the guest's resolver", s.Name, guest)
-	case guest.Addr() == Guest.Addr():
+	case slices.ContainsFunc(layout.Guest, isGuest):
 		return out, errdef.New(errdef.ErrInvalid, "service %s: %s is the guest's own address", s.Name, guest.Addr())
-	case (s.UnixPath == "") == (s.TCPAddress == ""):
-		return out, errdef.New(errdef.ErrInvalid, "service %s needs one of a unix socket and a TCP address", s.Name)
+	case targets(s) != 1:
+		return out, errdef.New(errdef.ErrInvalid, "service %s needs one of a unix socket, a TCP address and a UDP address", s.Name)
 	}
-	if s.TCPAddress != "" {
-		if _, err := netip.ParseAddrPort(s.TCPAddress); err != nil {
+	if s.UnixPath == "" {
+		if _, err := netip.ParseAddrPort(s.TCPAddress + s.UDPAddress); err != nil {
 			return out, errdef.New(errdef.ErrInvalid, "service %s: %w", s.Name, err)
 		}
 	}
 	out.Guest = guest
 	return out, nil
+}
+
+// targets counts where a service leads.
+func targets(s plan.Service) int {
+	n := 0
+	for _, target := range []string{s.UnixPath, s.TCPAddress, s.UDPAddress} {
+		if target != "" {
+			n++
+		}
+	}
+	return n
 }

@@ -135,13 +135,14 @@ func TestEgressRefusesWhatCannotBeHeld(t *testing.T) {
 
 func TestAttachment(t *testing.T) {
 	n := block(nil, []string{"*"})
-	n.Services = []plan.Service{{Name: "ollama", Address: "10.0.2.2:11434", TCPAddress: "127.0.0.1:11434"}, {Name: "broker", Address: "10.0.2.2:80", UnixPath: "/run/b"}}
+	n.Services = []plan.Service{{Name: "ollama", Address: "10.0.2.2:11434", TCPAddress: "127.0.0.1:11434"}, {Name: "broker", Address: "10.0.2.2:80", UnixPath: "/run/b"},
+		{Name: "time", Address: "10.0.2.2:123", UDPAddress: "[::1]:123"}}
 	n.Published = []plan.PublishedPort{{Protocol: "udp", HostAddress: "0.0.0.0", HostPort: 1, GuestPort: 2}, {Protocol: "tcp", GuestPort: 3}}
-	a, err := Attachment(n)
+	a, err := Attachment(n, Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Services[0].Guest != netip.MustParseAddrPort("10.0.2.2:11434") || a.Services[1].UnixPath != "/run/b" || len(a.Policy.Rules) != 1 {
+	if a.Services[0].Guest != netip.MustParseAddrPort("10.0.2.2:11434") || a.Services[1].UnixPath != "/run/b" || a.Services[2].UDPAddress != "[::1]:123" || len(a.Policy.Rules) != 1 {
 		t.Errorf("%+v", a)
 	}
 	if a.Published[0].Host != netip.IPv4Unspecified() || a.Published[1].Host.IsValid() || a.Published[1].Protocol != network.TCP {
@@ -150,9 +151,10 @@ func TestAttachment(t *testing.T) {
 	for _, s := range []plan.Service{
 		{Address: "10.0.2.2", TCPAddress: "127.0.0.1:1"}, {Address: "10.0.2.2:0", TCPAddress: "127.0.0.1:1"}, {Address: "10.0.2.3:53", TCPAddress: "127.0.0.1:1"},
 		{Address: "10.0.2.15:1", TCPAddress: "127.0.0.1:1"}, {Address: "10.0.2.2:1"}, {Address: "10.0.2.2:1", TCPAddress: "127.0.0.1:1", UnixPath: "/x"},
-		{Address: "10.0.2.2:1", TCPAddress: "localhost:1"},
+		{Address: "10.0.2.2:1", TCPAddress: "localhost:1"}, {Address: "10.0.2.2:1", UDPAddress: "localhost:1"},
+		{Address: "10.0.2.2:1", TCPAddress: "127.0.0.1:1", UDPAddress: "127.0.0.1:1"},
 	} {
-		if _, err := Service(s); err == nil {
+		if _, err := Service(s, a); err == nil {
 			t.Errorf("%+v is a service", s)
 		}
 	}

@@ -52,7 +52,7 @@ func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
 		err = policy.CheckCapable(s.Network, able)
 	}
 	if err == nil {
-		_, err = policy.Attachment(s.Network)
+		_, err = policy.Attachment(s.Network, policy.LocalHost())
 	}
 	if err != nil {
 		return fmt.Errorf("sandbox %s: %w", s.Name, err)
@@ -65,7 +65,7 @@ func (r *Run) connect(ctx context.Context, s *plan.Sandbox, events event.Scope) 
 	if s.Network == nil {
 		return connection{}, nil
 	}
-	attachment, err := policy.Attachment(s.Network)
+	attachment, err := policy.Attachment(s.Network, policy.LocalHost())
 	if err != nil {
 		return connection{}, &ConfigError{Err: fmt.Errorf("sandbox %s: %w", s.Name, err)}
 	}

@@ -46,7 +46,7 @@ func TestNetworksThatCannotBe(t *testing.T) {
 }
 
 func TestWhatTheGuestConfigures(t *testing.T) {
-	a, err := policy.Attachment(&plan.Network{})
+	a, err := policy.Attachment(&plan.Network{}, policy.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}

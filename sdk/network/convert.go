@@ -36,9 +36,12 @@ func attachmentToProto(a Attachment) (*pluginv1.AttachNetworkRequest, error) {
 	}
 	for _, s := range a.Services {
 		service := &pluginv1.Service{Name: s.Name, GuestAddress: s.Guest.String()}
-		if s.UnixPath != "" {
+		switch {
+		case s.UnixPath != "":
 			service.Target = &pluginv1.Service_UnixPath{UnixPath: s.UnixPath}
-		} else {
+		case s.UDPAddress != "":
+			service.Target = &pluginv1.Service_UdpAddress{UdpAddress: s.UDPAddress}
+		default:
 			service.Target = &pluginv1.Service_TcpAddress{TcpAddress: s.TCPAddress}
 		}
 		req.Services = append(req.Services, service)
@@ -112,9 +115,9 @@ func publishedFromProto(p *pluginv1.PublishedPort) (PublishedPort, error) {
 }
 
 func serviceFromProto(s *pluginv1.Service) (Service, error) {
-	out := Service{Name: s.GetName(), UnixPath: s.GetUnixPath(), TCPAddress: s.GetTcpAddress()}
-	if (out.UnixPath == "") == (out.TCPAddress == "") {
-		return out, errdef.New(errdef.ErrInvalid, "service %q needs a unix path or a TCP address", out.Name)
+	out := Service{Name: s.GetName(), UnixPath: s.GetUnixPath(), TCPAddress: s.GetTcpAddress(), UDPAddress: s.GetUdpAddress()}
+	if out.UnixPath == "" && out.TCPAddress == "" && out.UDPAddress == "" {
+		return out, errdef.New(errdef.ErrInvalid, "service %q needs a unix path, a TCP address or a UDP address", out.Name)
 	}
 	var err error
 	if out.Guest, err = netip.ParseAddrPort(s.GetGuestAddress()); err != nil {

@@ -123,13 +123,14 @@ type PublishedPort struct {
 	GuestPort uint16
 }
 
-// Service is something of the host that the guest may reach: the only way to the host's loopback. Exactly one of UnixPath and
-// TCPAddress is set.
+// Service is something of the host that the guest may reach: the only way to the host's loopback. Exactly one of UnixPath,
+// TCPAddress and UDPAddress is set.
 type Service struct {
 	Name       string
 	Guest      netip.AddrPort // what the guest dials
 	UnixPath   string
 	TCPAddress string // host:port
+	UDPAddress string // host:port; the others are streams
 }
 
 // Flow names a flow to explain.

@@ -102,6 +102,7 @@ func attachment() network.Attachment {
 		Services: []network.Service{
 			{Name: "ollama", Guest: netip.MustParseAddrPort("10.0.2.2:11434"), TCPAddress: "127.0.0.1:11434"},
 			{Name: "broker", Guest: netip.MustParseAddrPort("10.0.2.2:80"), UnixPath: "/run/broker"},
+			{Name: "time", Guest: netip.MustParseAddrPort("10.0.2.2:123"), UDPAddress: "127.0.0.1:123"},
 		},
 	}
 }

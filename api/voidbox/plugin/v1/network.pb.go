@@ -656,6 +656,7 @@ type Service struct {
 	//
 	//	*Service_UnixPath
 	//	*Service_TcpAddress
+	//	*Service_UdpAddress
 	Target        isService_Target `protobuf_oneof:"target"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -730,6 +731,15 @@ func (x *Service) GetTcpAddress() string {
 	return ""
 }
 
+func (x *Service) GetUdpAddress() string {
+	if x != nil {
+		if x, ok := x.Target.(*Service_UdpAddress); ok {
+			return x.UdpAddress
+		}
+	}
+	return ""
+}
+
 type isService_Target interface {
 	isService_Target()
 }
@@ -742,9 +752,16 @@ type Service_TcpAddress struct {
 	TcpAddress string `protobuf:"bytes,4,opt,name=tcp_address,json=tcpAddress,proto3,oneof"`
 }
 
+type Service_UdpAddress struct {
+	// Datagrams; the others are streams.
+	UdpAddress string `protobuf:"bytes,5,opt,name=udp_address,json=udpAddress,proto3,oneof"`
+}
+
 func (*Service_UnixPath) isService_Target() {}
 
 func (*Service_TcpAddress) isService_Target() {}
+
+func (*Service_UdpAddress) isService_Target() {}
 
 // UpdatePolicyRequest carries the new policy.
 type UpdatePolicyRequest struct {
@@ -1598,13 +1615,15 @@ const file_voidbox_plugin_v1_network_proto_rawDesc = "" +
 	"\fhost_address\x18\x02 \x01(\tR\vhostAddress\x12\x1b\n" +
 	"\thost_port\x18\x03 \x01(\rR\bhostPort\x12\x1d\n" +
 	"\n" +
-	"guest_port\x18\x04 \x01(\rR\tguestPort\"\x8e\x01\n" +
+	"guest_port\x18\x04 \x01(\rR\tguestPort\"\xb1\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rguest_address\x18\x02 \x01(\tR\fguestAddress\x12\x1d\n" +
 	"\tunix_path\x18\x03 \x01(\tH\x00R\bunixPath\x12!\n" +
 	"\vtcp_address\x18\x04 \x01(\tH\x00R\n" +
-	"tcpAddressB\b\n" +
+	"tcpAddress\x12!\n" +
+	"\vudp_address\x18\x05 \x01(\tH\x00R\n" +
+	"udpAddressB\b\n" +
 	"\x06target\"H\n" +
 	"\x13UpdatePolicyRequest\x121\n" +
 	"\x06policy\x18\x01 \x01(\v2\x19.voidbox.plugin.v1.PolicyR\x06policy\"7\n" +
@@ -1769,6 +1788,7 @@ func file_voidbox_plugin_v1_network_proto_init() {
 	file_voidbox_plugin_v1_network_proto_msgTypes[6].OneofWrappers = []any{
 		(*Service_UnixPath)(nil),
 		(*Service_TcpAddress)(nil),
+		(*Service_UdpAddress)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -28,6 +28,11 @@ sandbox "box" {
       tcp     = "127.0.0.1:11434"
     }
 
+    service "time" {
+      address = "10.0.2.2:123"
+      udp     = "127.0.0.1:123"
+    }
+
     service "broker" {
       address = "10.0.2.2:80"
       unix    = "broker.sock"
@@ -44,6 +49,19 @@ sandbox "list" {
   image = "base"
 
   network "slirp" {
+    layout {
+      subnet  = "192.168.64.0/24"
+      guest   = "192.168.64.100"
+      ipv6    = false
+      mtu     = 65520
+      gateway = "192.168.64.1"
+    }
+
+    service "here" {
+      address = "192.168.64.1:80"
+      tcp     = "127.0.0.1:80"
+    }
+
     egress {
       allow = var.mirrors
     }

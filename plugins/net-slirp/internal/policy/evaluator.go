@@ -141,11 +141,19 @@ func (e *Evaluator) ownNetwork(a netip.Addr) bool {
 
 func (e *Evaluator) service(f Flow) *network.Service {
 	for i := range e.cfg.Services {
-		if s := &e.cfg.Services[i]; f.Protocol == network.TCP && s.Guest == f.Destination {
+		if s := &e.cfg.Services[i]; f.Protocol == carrier(s) && s.Guest == f.Destination {
 			return s
 		}
 	}
 	return nil
+}
+
+// carrier is the protocol by which the guest reaches a service.
+func carrier(s *network.Service) network.Protocol {
+	if s.UDPAddress != "" {
+		return network.UDP
+	}
+	return network.TCP
 }
 
 // otherResolver tells whether a flow could resolve names: DNS, DNS over TLS or QUIC, or QUIC, which hides what it carries.

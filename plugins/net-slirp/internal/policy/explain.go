@@ -82,10 +82,10 @@ func (rs *ruleset) decidesByName(f network.Flow, name string) bool {
 }
 
 func (e *Evaluator) explainService(f network.Flow, name string, s *network.Service) network.Verdict {
-	if f.Protocol == network.TCP && s.Guest.Port() == f.Port {
+	if f.Protocol == carrier(s) && s.Guest.Port() == f.Port {
 		return network.Verdict{Action: network.Allow, Rule: RuleService, Reason: fmt.Sprintf("service %s at %s", name, s.Guest)}
 	}
-	return network.Verdict{Rule: RuleGateway, Reason: fmt.Sprintf("%s is a service at %s over TCP, and nothing else", name, s.Guest)}
+	return network.Verdict{Rule: RuleGateway, Reason: fmt.Sprintf("%s is a service at %s over %s, and nothing else", name, s.Guest, carrier(s))}
 }
 
 func explained(v Verdict) network.Verdict {

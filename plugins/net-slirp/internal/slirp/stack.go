@@ -47,10 +47,10 @@ func check(a *network.Attachment) error {
 		return errdef.New(errdef.ErrInvalid, "an MTU of %d is less than %d", a.MTU, least)
 	}
 	for _, s := range a.Services {
-		if s.TCPAddress == "" {
+		if s.UnixPath != "" {
 			continue
 		}
-		if _, err := netip.ParseAddrPort(s.TCPAddress); err != nil {
+		if _, err := netip.ParseAddrPort(s.TCPAddress + s.UDPAddress); err != nil {
 			return errdef.New(errdef.ErrInvalid, "service %q: %w", s.Name, err)
 		}
 	}

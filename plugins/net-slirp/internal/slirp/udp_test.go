@@ -194,3 +194,45 @@ func TestIdleFlowsAreMany(t *testing.T) {
 		t.Errorf("%d flows made way", n)
 	}
 }
+
+// A service of datagrams is reached at its address by UDP, and by nothing else.
+func TestServiceOfDatagrams(t *testing.T) {
+	server, addr := listenUDP(t, netip.MustParseAddr("127.0.0.1"))
+	spec := wiretest.Layout()
+	spec.Policy = network.Policy{Default: network.Deny}
+	spec.Services = []network.Service{{Name: "time", Guest: at(0), UDPAddress: addr.String()}}
+	w := newWorldWith(t, spec)
+	guest := addrPort(wiretest.GuestIP, 5000)
+	w.Send(wiretest.UDP{From: guest, To: at(0), Payload: []byte("what time is it")})
+	b := make([]byte, 100)
+	n, from, err := server.ReadFromUDPAddrPort(b)
+	if err != nil || string(b[:n]) != "what time is it" {
+		t.Fatalf("the server got %q, %v", b[:n], err)
+	}
+	if _, err := server.WriteToUDPAddrPort([]byte("late"), from); err != nil {
+		t.Fatal(err)
+	}
+	if got := expectDatagram(w, at(0), guest, 4); string(got) != "late" {
+		t.Errorf("the guest got %q", got)
+	}
+	for flow, want := range map[network.Flow]network.Verdict{
+		{Protocol: network.UDP, Host: "time", Port: at(0).Port()}: {Action: network.Allow, Rule: "builtin:service"},
+		{Protocol: network.TCP, Host: "time", Port: at(0).Port()}: {Rule: "builtin:gateway"},
+	} {
+		if v, err := w.net.Explain(t.Context(), flow); err != nil || v.Action != want.Action || v.Rule != want.Rule {
+			t.Errorf("%+v: %+v, %v", flow, v, err)
+		}
+	}
+	w.Open(at(0)).ExpectReset()
+}
+
+// A service that nobody serves is refused, as any closed port.
+func TestServiceOfDatagramsThatIsNotThere(t *testing.T) {
+	server, addr := listenUDP(t, netip.MustParseAddr("127.0.0.1"))
+	_ = server.Close()
+	spec := wiretest.Layout()
+	spec.Services = []network.Service{{Name: "time", Guest: at(0), UDPAddress: addr.String()}}
+	w := newWorldWith(t, spec)
+	w.Send(wiretest.UDP{From: addrPort(wiretest.GuestIP, 5000), To: at(0), Payload: []byte("anybody?")})
+	w.Expect("port unreachable", wiretest.IsICMP(3, 3))
+}

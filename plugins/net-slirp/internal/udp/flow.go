@@ -77,11 +77,15 @@ func (f *Forwarder) connect(fl *flow) error {
 	if f.closed {
 		return unix.ENETDOWN
 	}
-	fd, err := hostsock.DialUDP(fl.pair.peer)
+	to, err := fl.target()
 	if err != nil {
 		return err
 	}
-	if hostsock.ToItself(fd, fl.pair.peer.Addr()) {
+	fd, err := hostsock.DialUDP(to)
+	if err != nil {
+		return err
+	}
+	if fl.verdict.Service == nil && hostsock.ToItself(fd, fl.pair.peer.Addr()) {
 		f.cfg.Policy.NoteHost(fl.pair.peer.Addr())
 		if !f.cfg.Policy.Recheck(fl.asked, fl.verdict).Allow {
 			_ = unix.Close(fd)
@@ -100,6 +104,14 @@ func (f *Forwarder) connect(fl *flow) error {
 		return err
 	}
 	return nil
+}
+
+// target is where the flow's socket leads.
+func (fl *flow) target() (netip.AddrPort, error) {
+	if s := fl.verdict.Service; s != nil {
+		return netip.ParseAddrPort(s.UDPAddress)
+	}
+	return fl.pair.peer, nil
 }
 
 // add notes a flow, in the place of the one that has been idle for longest if there are too many.
