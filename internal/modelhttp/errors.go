@@ -48,7 +48,7 @@ const statusOverloaded = 529
 
 // Temporary tells whether the same request may be answered later.
 func (e *StatusError) Temporary() bool {
-	if e.spent() {
+	if e.spent() || e.tooLarge() {
 		return false
 	}
 	switch e.Status {
@@ -64,6 +64,9 @@ func (e *StatusError) spent() bool {
 	return e.Status == http.StatusPaymentRequired || e.Type == "insufficient_quota" || e.Type == "billing_error" ||
 		strings.Contains(e.Message, "credit balance is too low")
 }
+
+// tooLarge tells that a server of the user's own has no room for the model.
+func (e *StatusError) tooLarge() bool { return strings.Contains(e.Message, "more system memory") }
 
 // overflow tells that the conversation is longer than the model can read.
 func (e *StatusError) overflow() bool {
@@ -108,6 +111,8 @@ func (e *StatusError) verdict() (kind error, reason, remedy string) {
 	switch {
 	case e.spent():
 		return errdef.ErrExhausted, "account_empty", "pay in at " + e.Provider + ", or use another key"
+	case e.tooLarge():
+		return errdef.ErrExhausted, "model_too_large", "choose a smaller model, a smaller num_ctx, or a machine with more memory"
 	case e.overflow():
 		return errdef.ErrExhausted, "context_too_long", "give the agent a smaller task, a smaller output_bytes, or a model with a larger context"
 	case e.Status == http.StatusUnauthorized:

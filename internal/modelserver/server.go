@@ -67,6 +67,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s.mux.HandleFunc("POST "+Path, s.turn)
 	s.anthropic()
 	s.openai()
+	s.ollama()
 	return s, nil
 }
 

@@ -21,6 +21,7 @@ var programs = map[string]string{
 	"voidbox-network-slirp": "./plugins/net-slirp",
 	"voidbox-sandbox-mock":  "./plugins/sandbox-mock",
 	"voidbox-llm-claude":    "./plugins/llm-claude",
+	"voidbox-llm-ollama":    "./plugins/llm-ollama",
 	"voidbox-llm-openai":    "./plugins/llm-openai",
 	"voidbox-llm-replay":    "./plugins/llm-replay",
 }
