@@ -10,6 +10,7 @@ import (
 
 	"github.com/voidbox-run/voidbox"
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
@@ -74,6 +75,34 @@ func ExampleSandbox_Command() {
 	}
 	fmt.Println("failed:", out.ExitCode != 0)
 	// Output: failed: true
+}
+
+// A guest that may fetch packages from PyPI and ask a model server of the host, and nothing else; its own web server is a port of the
+// host's. Backend("mock") keeps this example out of a VM, and a mock has no network: in a VM, Published and Explain would say more.
+func ExampleRunnableSandbox_Allow() {
+	ctx := context.Background()
+	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock").
+		Allow("pypi.org:443", "*.pythonhosted.org:443").
+		Service("ollama", "10.0.2.2:11434", "127.0.0.1:11434").
+		Publish(8080).
+		Build(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer box.Shutdown(ctx)
+
+	if at, err := box.Published(ctx, network.TCP, 8080); err != nil {
+		fmt.Println("not published:", err)
+	} else {
+		fmt.Println("published at", at)
+	}
+
+	// What cannot be held is refused before anything starts.
+	_, err = voidbox.NewSandbox().Run("sleep", "infinity").Allow("127.0.0.1:11434").Build(ctx)
+	fmt.Println("refused:", err != nil)
+	// Output:
+	// not published: no guest with a network runs at the moment
+	// refused: true
 }
 
 // A pipeline: one agent plans, two work side by side with its output, one merges theirs. Each runs in a clean sandbox.

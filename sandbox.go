@@ -48,6 +48,7 @@ func (b SandboxBuilder) OCI(image string, args ...string) RunnableSandbox {
 type RunnableSandbox struct {
 	spec plan.Sandbox
 	sink event.Sink
+	err  error // of what could not be described
 }
 
 // Name sets the name that logs and the guest's host name show.
@@ -117,6 +118,9 @@ func (r RunnableSandbox) Build(ctx context.Context) (*Sandbox, error) {
 		return nil, err
 	}
 	r.spec.Image = image.String()
+	if err := r.checkNetwork(); err != nil {
+		return nil, err
+	}
 	host, agent, err := openHost()
 	if err != nil {
 		return nil, err

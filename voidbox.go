@@ -8,6 +8,10 @@
 //	if err := box.WaitReady(ctx); err != nil { ... }
 //	out, err := box.Exec(ctx, "uname -a", nil)
 //
+// It has a network when it is asked for one, and then as much of it as is named:
+//
+//	voidbox.NewSandbox().Run("sleep", "infinity").Allow("*.pypi.org:443").Service("ollama", "10.0.2.2:11434", "127.0.0.1:11434").Publish(8080)
+//
 // An agent is a prompt, skills and a model bound to a sandbox, and agents compose into pipelines:
 //
 //	analyst := voidbox.NewAgent("analyst").LLM(llm).Prompt("Find three facts about micro-VMs.")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
@@ -54,6 +55,16 @@ func (p *ports) list() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+func (p *ports) where(protocol network.Protocol, port uint16) (netip.AddrPort, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.at[guestPort{protocol, port}]
+	if !ok {
+		return at, errdef.New(errdef.ErrNotFound, "%s port %d is not published", protocol, port)
+	}
+	return at, nil
 }
 
 func (g *guestNet) publish(ctx context.Context, p network.PublishedPort) (netip.AddrPort, error) {
