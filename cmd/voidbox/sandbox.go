@@ -49,13 +49,6 @@ func (c *cli) store() (*shim.Store, error) {
 	return store, asMachineFault(err)
 }
 
-func asMachineFaultOrNil(err error) error {
-	if err == nil {
-		return nil
-	}
-	return asMachineFault(err)
-}
-
 // named returns a sandbox of the store.
 func (c *cli) named(name string) (*shim.Sandbox, error) {
 	store, err := c.store()

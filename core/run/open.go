@@ -3,12 +3,14 @@ package run
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/plan"
 	boxes "github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
 // Box is one sandbox outside of any run, for those who drive it themselves. Its owner closes it.
@@ -67,6 +69,14 @@ func (b *Box) Close(ctx context.Context) error {
 
 // Backend is the name of the plugin that the sandbox is made with.
 func (b *Box) Backend() string { return b.environment.backend.name }
+
+// Console copies the console of the VM to w from the oldest byte kept, and until the VM stops; errdef.ErrUnsupported without a VM.
+func (b *Box) Console(ctx context.Context, w io.Writer) error {
+	if made, ok := b.box.(*boxes.Sandbox); ok {
+		return made.Console(ctx, true, w)
+	}
+	return errdef.New(errdef.ErrUnsupported, "a sandbox without a VM has no console")
+}
 
 // SocketPath is the host's socket of the guest's vsock ports; empty for a sandbox without a VM.
 func (b *Box) SocketPath() string {

@@ -14,7 +14,8 @@
 //	definition.json  what it is made of; written once
 //	instance.json    what became of it: state, socket, token, main process; written by the shim
 //	lock             held (flock) by the shim for life
-//	output, log      what the main process wrote; what the shim had to say
+//	output, console  the end of what the main process, and the VM's console, wrote
+//	log              what the shim had to say
 //
 // Both documents bear a version; a voidbox that does not know it leaves the sandbox alone and says so.
 //

@@ -88,6 +88,7 @@ const (
 	lockFile       = "lock"
 	logFile        = "log"
 	outputFile     = "output"
+	consoleFile    = "console"
 )
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)

@@ -12,12 +12,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/voidbox-run/voidbox/sdk/errdef"
-	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
-// maxOutput bounds one of the two files that what a main process writes is kept in.
+// maxOutput bounds one of the two files in which what a sandbox writes is kept.
 const maxOutput = 8 << 20
 
 // entry is a piece of output: a line of the file.
@@ -27,7 +24,7 @@ type entry struct {
 	Data   []byte    `json:"data"`
 }
 
-// recorder keeps the end of what a main process writes, for those who ask when it is no more.
+// recorder keeps the end of what a sandbox writes, for those who ask when it is no more.
 type recorder struct {
 	path string
 
@@ -36,18 +33,17 @@ type recorder struct {
 	written int
 }
 
-// record keeps what the main process writes until it ends, or the sandbox does.
-func (s *Shim) record(ctx context.Context, box sandbox.Sandbox) {
-	r := &recorder{path: filepath.Join(s.Dir, outputFile)}
+// record keeps what source copies until it is through. Failures are noted, and stop nothing.
+func (s *Shim) record(ctx context.Context, name string, source func(ctx context.Context, stdout, stderr io.Writer) error) {
+	r := &recorder{path: filepath.Join(s.Dir, name)}
 	_ = os.Remove(r.older())
 	if err := r.open(); err != nil {
-		slog.Error("keep the output of the main process", "error", err)
+		slog.Error("keep what the sandbox writes", "file", name, "error", err)
 		return
 	}
 	defer func() { r.file.Close() }()
-	err := box.MainOutput(ctx, true, r.stream("stdout"), r.stream("stderr"))
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errdef.ErrNotFound) {
-		slog.Debug("the output of the main process broke off", "error", err)
+	if err := source(ctx, r.stream("stdout"), r.stream("stderr")); err != nil && ctx.Err() == nil {
+		slog.Debug("what the sandbox writes broke off", "file", name, "error", err)
 	}
 }
 
@@ -86,10 +82,15 @@ func (s recordedStream) Write(p []byte) (int, error) {
 }
 
 // Output copies what the main process of a sandbox wrote when it last ran, as far as it was kept.
-func (b *Sandbox) Output(stdout, stderr io.Writer) error {
-	for _, name := range []string{outputFile + ".1", outputFile} {
+func (b *Sandbox) Output(stdout, stderr io.Writer) error { return b.replay(outputFile, stdout, stderr) }
+
+// Console copies what the VM wrote to its console when it last ran, as far as it was kept.
+func (b *Sandbox) Console(w io.Writer) error { return b.replay(consoleFile, w, w) }
+
+func (b *Sandbox) replay(name string, stdout, stderr io.Writer) error {
+	for _, name := range []string{name + ".1", name} {
 		if err := replay(filepath.Join(b.dir, name), stdout, stderr); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("output of sandbox %s: %w", b.Name, err)
+			return fmt.Errorf("%s of sandbox %s: %w", name, b.Name, err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -95,7 +96,14 @@ func (s *Shim) hold(ctx, hard context.Context, box *run.Box) error {
 
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
-	watching.Go(func() { s.record(watch, box) })
+	watching.Go(func() {
+		s.record(watch, outputFile, func(ctx context.Context, stdout, stderr io.Writer) error {
+			return box.MainOutput(ctx, true, stdout, stderr)
+		})
+	})
+	watching.Go(func() {
+		s.record(watch, consoleFile, func(ctx context.Context, stdout, _ io.Writer) error { return box.Console(ctx, stdout) })
+	})
 	watching.Go(func() { s.watchMain(watch, box) })
 	died := s.wait(ctx, box)
 	s.note(func(i *Instance) { i.State = Stopping })
