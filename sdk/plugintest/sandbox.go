@@ -19,7 +19,7 @@ const patience = 3 * time.Minute
 
 // declinable are the capabilities that every sandbox may lack, demanded those that none may.
 var (
-	declinable = []string{sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapFreeze, sandbox.CapMetrics}
+	declinable = []string{sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapFreeze, sandbox.CapMetrics, sandbox.CapTrees}
 	demanded   = []string{sandbox.CapExactLimits, sandbox.CapUsers}
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
-var fileCases = slices.Concat(contentCases, linkCases, treeCases)
+var fileCases = slices.Concat(contentCases, linkCases, treeCases, archiveCases)
 
 var contentCases = []sandboxCase{
 	{"what is written is read", func(s *session) {

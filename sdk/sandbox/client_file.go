@@ -110,7 +110,10 @@ func (c *client) WriteFile(ctx context.Context, path string, opt WriteOptions, c
 		return 0, errdef.FromStatus(err)
 	}
 	header := &pluginv1.WriteFileHeader{Path: path, Mode: ModeToUnix(opt.Mode), User: opt.User, Parents: opt.Parents}
-	sent, err := sendContent(stream, header, content)
+	sent, err := sendContent(content, func(chunk []byte, last bool) error {
+		defer func() { header = nil }()
+		return stream.Send(&pluginv1.WriteFileRequest{Header: header, Chunk: chunk, Last: last})
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -124,16 +127,17 @@ func (c *client) WriteFile(ctx context.Context, path string, opt WriteOptions, c
 	return sent, nil
 }
 
-func sendContent(stream grpc.ClientStreamingClient[pluginv1.WriteFileRequest, pluginv1.WriteFileResponse], header *pluginv1.WriteFileHeader, content io.Reader) (sent int64, err error) {
+// sendContent cuts content into chunks. The first one goes out even when it is empty.
+func sendContent(content io.Reader, send func(chunk []byte, last bool) error) (sent int64, err error) {
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
-	for last := false; !last; header = nil {
+	for last := false; !last; {
 		n, err := fill(content, *buf)
 		last = errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return sent, errdef.New(errdef.ErrAborted, "read the content to write: %w", err)
 		}
-		err = stream.Send(&pluginv1.WriteFileRequest{Header: header, Chunk: (*buf)[:n], Last: last})
+		err = send((*buf)[:n], last)
 		if errors.Is(err, io.EOF) {
 			return sent, nil // refused; CloseAndRecv says why
 		}

@@ -14,6 +14,7 @@ const (
 	CapDial      = "dial"
 	CapFreeze    = "freeze"
 	CapMetrics   = "metrics"
+	CapTrees     = "trees"
 )
 
 // Capabilities that a sandbox must have, and declares all the same: an agent outside of a sandbox may run where it has none.
@@ -52,6 +53,13 @@ type Sandbox interface {
 	Remove(ctx context.Context, path string, recursive bool) error
 	// Rename moves a path, replacing a file at the destination.
 	Rename(ctx context.Context, from, to string) error
+
+	// ReadTree writes a file, or a directory with all that is below it, to w as a tar archive; see package tree. Capability
+	// CapTrees.
+	ReadTree(ctx context.Context, path string, w io.Writer) (TreeStats, error)
+	// WriteTree makes a file or a directory of such an archive. Each file becomes visible whole, or not at all; a directory that is
+	// there is added to. Capability CapTrees.
+	WriteTree(ctx context.Context, path string, opt TreeOptions, archive io.Reader) (TreeStats, error)
 
 	// Info describes the environment.
 	Info(ctx context.Context) (Info, error)
@@ -146,6 +154,18 @@ type MakeDirOptions struct {
 	Mode    fs.FileMode // 0 means 0755
 	User    string
 	Parents bool // makes missing parents, and takes an existing directory for success
+}
+
+// TreeOptions says how an archive is made files of.
+type TreeOptions struct {
+	User string // owner of all that is made, as Command.User
+}
+
+// TreeStats counts what an archive holds.
+type TreeStats struct {
+	Files   uint64 // files, directories and links
+	Bytes   uint64 // of content
+	Skipped uint64 // sockets, devices and FIFOs, which are left out
 }
 
 // FileInfo describes a path.

@@ -79,7 +79,10 @@ func (s *server) WriteFile(stream grpc.ClientStreamingServer[pluginv1.WriteFileR
 	if err := checkChunk(first.GetChunk()); err != nil {
 		return errdef.ToStatus(err)
 	}
-	content := &contentReader{stream: stream, rest: first.GetChunk(), last: first.GetLast()}
+	content := &contentReader{rest: first.GetChunk(), last: first.GetLast(), recv: func() ([]byte, bool, bool, error) {
+		req, err := stream.Recv()
+		return req.GetChunk(), req.GetLast(), req.GetHeader() != nil, err
+	}}
 	opt := WriteOptions{Mode: ModeFromUnix(h.GetMode()), User: h.GetUser(), Parents: h.GetParents()}
 	n, err := s.sandbox.WriteFile(stream.Context(), h.GetPath(), opt, content)
 	if err != nil {
@@ -88,12 +91,12 @@ func (s *server) WriteFile(stream grpc.ClientStreamingServer[pluginv1.WriteFileR
 	return stream.SendAndClose(&pluginv1.WriteFileResponse{Written: uint64(max(n, 0))})
 }
 
-// contentReader reads the chunks of a WriteFile. It ends with EOF only after the chunk that is marked as the last.
+// contentReader reads the chunks of a WriteFile or a WriteTree. It ends with EOF only after the chunk that is marked as the last.
 type contentReader struct {
-	stream grpc.ClientStreamingServer[pluginv1.WriteFileRequest, pluginv1.WriteFileResponse]
-	rest   []byte
-	last   bool
-	err    error
+	recv func() (chunk []byte, last, header bool, err error)
+	rest []byte
+	last bool
+	err  error
 }
 
 func (c *contentReader) Read(p []byte) (int, error) {
@@ -114,20 +117,20 @@ func (c *contentReader) next() error {
 	if c.last {
 		return io.EOF
 	}
-	req, err := c.stream.Recv()
+	chunk, last, header, err := c.recv()
 	if errors.Is(err, io.EOF) {
 		return errdef.New(errdef.ErrAborted, "the content ended without its last chunk")
 	}
 	if err != nil {
 		return errdef.FromStatus(err)
 	}
-	if req.GetHeader() != nil {
+	if header {
 		return broken("a second header")
 	}
-	if err := checkChunk(req.GetChunk()); err != nil {
+	if err := checkChunk(chunk); err != nil {
 		return err
 	}
-	c.rest, c.last = req.GetChunk(), req.GetLast()
+	c.rest, c.last = chunk, last
 	return nil
 }
 

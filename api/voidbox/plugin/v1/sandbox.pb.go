@@ -1889,6 +1889,330 @@ func (*RenameResponse) Descriptor() ([]byte, []int) {
 	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{27}
 }
 
+// ReadTreeRequest names a path. A symbolic link there is followed.
+type ReadTreeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadTreeRequest) Reset() {
+	*x = ReadTreeRequest{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadTreeRequest) ProtoMessage() {}
+
+func (x *ReadTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadTreeRequest.ProtoReflect.Descriptor instead.
+func (*ReadTreeRequest) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ReadTreeRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// ReadTreeResponse is a piece of the archive. The last one carries stats, and no chunk.
+type ReadTreeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chunk         []byte                 `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	Stats         *TreeStats             `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadTreeResponse) Reset() {
+	*x = ReadTreeResponse{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadTreeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadTreeResponse) ProtoMessage() {}
+
+func (x *ReadTreeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadTreeResponse.ProtoReflect.Descriptor instead.
+func (*ReadTreeResponse) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReadTreeResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *ReadTreeResponse) GetStats() *TreeStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// WriteTreeRequest is a piece of the archive. The first one carries header.
+type WriteTreeRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *WriteTreeHeader       `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	Chunk  []byte                 `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// The archive is complete. A stream that ends without it is one that broke off.
+	Last          bool `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTreeRequest) Reset() {
+	*x = WriteTreeRequest{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTreeRequest) ProtoMessage() {}
+
+func (x *WriteTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTreeRequest.ProtoReflect.Descriptor instead.
+func (*WriteTreeRequest) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WriteTreeRequest) GetHeader() *WriteTreeHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *WriteTreeRequest) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *WriteTreeRequest) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// WriteTreeHeader says what the archive becomes.
+type WriteTreeHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Path of the thing itself. The directory above it must exist.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Owner of all that is made, as in ExecStart.user.
+	User          string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTreeHeader) Reset() {
+	*x = WriteTreeHeader{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTreeHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTreeHeader) ProtoMessage() {}
+
+func (x *WriteTreeHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTreeHeader.ProtoReflect.Descriptor instead.
+func (*WriteTreeHeader) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *WriteTreeHeader) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *WriteTreeHeader) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// WriteTreeResponse says what was made.
+type WriteTreeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stats         *TreeStats             `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTreeResponse) Reset() {
+	*x = WriteTreeResponse{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTreeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTreeResponse) ProtoMessage() {}
+
+func (x *WriteTreeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTreeResponse.ProtoReflect.Descriptor instead.
+func (*WriteTreeResponse) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *WriteTreeResponse) GetStats() *TreeStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// TreeStats counts what an archive holds.
+type TreeStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Files, directories and links.
+	Files uint64 `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
+	// Bytes of content.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Sockets, devices and FIFOs, which are left out.
+	Skipped       uint64 `protobuf:"varint,3,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeStats) Reset() {
+	*x = TreeStats{}
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeStats) ProtoMessage() {}
+
+func (x *TreeStats) ProtoReflect() protoreflect.Message {
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeStats.ProtoReflect.Descriptor instead.
+func (*TreeStats) Descriptor() ([]byte, []int) {
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *TreeStats) GetFiles() uint64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *TreeStats) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *TreeStats) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
 // GetSandboxInfoRequest is empty.
 type GetSandboxInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1898,7 +2222,7 @@ type GetSandboxInfoRequest struct {
 
 func (x *GetSandboxInfoRequest) Reset() {
 	*x = GetSandboxInfoRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[28]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2234,7 @@ func (x *GetSandboxInfoRequest) String() string {
 func (*GetSandboxInfoRequest) ProtoMessage() {}
 
 func (x *GetSandboxInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[28]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2247,7 @@ func (x *GetSandboxInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSandboxInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetSandboxInfoRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{28}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{34}
 }
 
 // GetSandboxInfoResponse describes the environment.
@@ -1949,7 +2273,7 @@ type GetSandboxInfoResponse struct {
 
 func (x *GetSandboxInfoResponse) Reset() {
 	*x = GetSandboxInfoResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[29]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2285,7 @@ func (x *GetSandboxInfoResponse) String() string {
 func (*GetSandboxInfoResponse) ProtoMessage() {}
 
 func (x *GetSandboxInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[29]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2298,7 @@ func (x *GetSandboxInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSandboxInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetSandboxInfoResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{29}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetSandboxInfoResponse) GetHostname() string {
@@ -2081,7 +2405,7 @@ type Mount struct {
 
 func (x *Mount) Reset() {
 	*x = Mount{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[30]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2417,7 @@ func (x *Mount) String() string {
 func (*Mount) ProtoMessage() {}
 
 func (x *Mount) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[30]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2430,7 @@ func (x *Mount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mount.ProtoReflect.Descriptor instead.
 func (*Mount) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{30}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Mount) GetSource() string {
@@ -2152,7 +2476,7 @@ type MainStatus struct {
 
 func (x *MainStatus) Reset() {
 	*x = MainStatus{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[31]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2488,7 @@ func (x *MainStatus) String() string {
 func (*MainStatus) ProtoMessage() {}
 
 func (x *MainStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[31]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2501,7 @@ func (x *MainStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MainStatus.ProtoReflect.Descriptor instead.
 func (*MainStatus) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{31}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MainStatus) GetDefined() bool {
@@ -2217,7 +2541,7 @@ type GetSandboxMetricsRequest struct {
 
 func (x *GetSandboxMetricsRequest) Reset() {
 	*x = GetSandboxMetricsRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[32]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2553,7 @@ func (x *GetSandboxMetricsRequest) String() string {
 func (*GetSandboxMetricsRequest) ProtoMessage() {}
 
 func (x *GetSandboxMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[32]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2566,7 @@ func (x *GetSandboxMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSandboxMetricsRequest.ProtoReflect.Descriptor instead.
 func (*GetSandboxMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{32}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{38}
 }
 
 // GetSandboxMetricsResponse holds counters since the start and gauges of the moment.
@@ -2263,7 +2587,7 @@ type GetSandboxMetricsResponse struct {
 
 func (x *GetSandboxMetricsResponse) Reset() {
 	*x = GetSandboxMetricsResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[33]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2599,7 @@ func (x *GetSandboxMetricsResponse) String() string {
 func (*GetSandboxMetricsResponse) ProtoMessage() {}
 
 func (x *GetSandboxMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[33]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2612,7 @@ func (x *GetSandboxMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSandboxMetricsResponse.ProtoReflect.Descriptor instead.
 func (*GetSandboxMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{33}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetSandboxMetricsResponse) GetCpuTime() *durationpb.Duration {
@@ -2367,7 +2691,7 @@ type DialRequest struct {
 
 func (x *DialRequest) Reset() {
 	*x = DialRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[34]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2703,7 @@ func (x *DialRequest) String() string {
 func (*DialRequest) ProtoMessage() {}
 
 func (x *DialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[34]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2716,7 @@ func (x *DialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialRequest.ProtoReflect.Descriptor instead.
 func (*DialRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{34}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DialRequest) GetTarget() *DialTarget {
@@ -2429,7 +2753,7 @@ type DialTarget struct {
 
 func (x *DialTarget) Reset() {
 	*x = DialTarget{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[35]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2765,7 @@ func (x *DialTarget) String() string {
 func (*DialTarget) ProtoMessage() {}
 
 func (x *DialTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[35]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2778,7 @@ func (x *DialTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialTarget.ProtoReflect.Descriptor instead.
 func (*DialTarget) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{35}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DialTarget) GetNetwork() string {
@@ -2483,7 +2807,7 @@ type DialResponse struct {
 
 func (x *DialResponse) Reset() {
 	*x = DialResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[36]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2819,7 @@ func (x *DialResponse) String() string {
 func (*DialResponse) ProtoMessage() {}
 
 func (x *DialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[36]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2832,7 @@ func (x *DialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DialResponse.ProtoReflect.Descriptor instead.
 func (*DialResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{36}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DialResponse) GetData() []byte {
@@ -2534,7 +2858,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[37]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2870,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[37]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2883,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{37}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{43}
 }
 
 // FreezeResponse is empty.
@@ -2571,7 +2895,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[38]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2907,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[38]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2920,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{38}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{44}
 }
 
 // ThawRequest is empty.
@@ -2608,7 +2932,7 @@ type ThawRequest struct {
 
 func (x *ThawRequest) Reset() {
 	*x = ThawRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[39]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2944,7 @@ func (x *ThawRequest) String() string {
 func (*ThawRequest) ProtoMessage() {}
 
 func (x *ThawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[39]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2957,7 @@ func (x *ThawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawRequest.ProtoReflect.Descriptor instead.
 func (*ThawRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{39}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{45}
 }
 
 // ThawResponse is empty.
@@ -2645,7 +2969,7 @@ type ThawResponse struct {
 
 func (x *ThawResponse) Reset() {
 	*x = ThawResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[40]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2657,7 +2981,7 @@ func (x *ThawResponse) String() string {
 func (*ThawResponse) ProtoMessage() {}
 
 func (x *ThawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[40]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2670,7 +2994,7 @@ func (x *ThawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThawResponse.ProtoReflect.Descriptor instead.
 func (*ThawResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{40}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{46}
 }
 
 // WaitMainRequest is empty.
@@ -2682,7 +3006,7 @@ type WaitMainRequest struct {
 
 func (x *WaitMainRequest) Reset() {
 	*x = WaitMainRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[41]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3018,7 @@ func (x *WaitMainRequest) String() string {
 func (*WaitMainRequest) ProtoMessage() {}
 
 func (x *WaitMainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[41]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3031,7 @@ func (x *WaitMainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitMainRequest.ProtoReflect.Descriptor instead.
 func (*WaitMainRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{41}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{47}
 }
 
 // WaitMainResponse says how the main process ended.
@@ -2720,7 +3044,7 @@ type WaitMainResponse struct {
 
 func (x *WaitMainResponse) Reset() {
 	*x = WaitMainResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[42]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3056,7 @@ func (x *WaitMainResponse) String() string {
 func (*WaitMainResponse) ProtoMessage() {}
 
 func (x *WaitMainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[42]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3069,7 @@ func (x *WaitMainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitMainResponse.ProtoReflect.Descriptor instead.
 func (*WaitMainResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{42}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WaitMainResponse) GetExit() *ExecExit {
@@ -2766,7 +3090,7 @@ type ReadMainOutputRequest struct {
 
 func (x *ReadMainOutputRequest) Reset() {
 	*x = ReadMainOutputRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[43]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3102,7 @@ func (x *ReadMainOutputRequest) String() string {
 func (*ReadMainOutputRequest) ProtoMessage() {}
 
 func (x *ReadMainOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[43]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3115,7 @@ func (x *ReadMainOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMainOutputRequest.ProtoReflect.Descriptor instead.
 func (*ReadMainOutputRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{43}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReadMainOutputRequest) GetFollow() bool {
@@ -2815,7 +3139,7 @@ type ReadMainOutputResponse struct {
 
 func (x *ReadMainOutputResponse) Reset() {
 	*x = ReadMainOutputResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[44]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +3151,7 @@ func (x *ReadMainOutputResponse) String() string {
 func (*ReadMainOutputResponse) ProtoMessage() {}
 
 func (x *ReadMainOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[44]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +3164,7 @@ func (x *ReadMainOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMainOutputResponse.ProtoReflect.Descriptor instead.
 func (*ReadMainOutputResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{44}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadMainOutputResponse) GetMessage() isReadMainOutputResponse_Message {
@@ -2895,7 +3219,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[45]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3231,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[45]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3244,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{45}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ShutdownRequest) GetGrace() *durationpb.Duration {
@@ -2940,7 +3264,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[46]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3276,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[46]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3289,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{46}
+	return file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ShutdownResponse) GetMainExit() *ExecExit {
@@ -2987,7 +3311,7 @@ type CreateSandboxRequest_SeedFile struct {
 
 func (x *CreateSandboxRequest_SeedFile) Reset() {
 	*x = CreateSandboxRequest_SeedFile{}
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[48]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3323,7 @@ func (x *CreateSandboxRequest_SeedFile) String() string {
 func (*CreateSandboxRequest_SeedFile) ProtoMessage() {}
 
 func (x *CreateSandboxRequest_SeedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[48]
+	mi := &file_voidbox_plugin_v1_sandbox_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3488,25 @@ const file_voidbox_plugin_v1_sandbox_proto_rawDesc = "" +
 	"\rRenameRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\"\x10\n" +
-	"\x0eRenameResponse\"\x17\n" +
+	"\x0eRenameResponse\"%\n" +
+	"\x0fReadTreeRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\\\n" +
+	"\x10ReadTreeResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x122\n" +
+	"\x05stats\x18\x02 \x01(\v2\x1c.voidbox.plugin.v1.TreeStatsR\x05stats\"x\n" +
+	"\x10WriteTreeRequest\x12:\n" +
+	"\x06header\x18\x01 \x01(\v2\".voidbox.plugin.v1.WriteTreeHeaderR\x06header\x12\x14\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"9\n" +
+	"\x0fWriteTreeHeader\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\"G\n" +
+	"\x11WriteTreeResponse\x122\n" +
+	"\x05stats\x18\x01 \x01(\v2\x1c.voidbox.plugin.v1.TreeStatsR\x05stats\"Q\n" +
+	"\tTreeStats\x12\x14\n" +
+	"\x05files\x18\x01 \x01(\x04R\x05files\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\askipped\x18\x03 \x01(\x04R\askipped\"\x17\n" +
 	"\x15GetSandboxInfoRequest\"\xd1\x03\n" +
 	"\x16GetSandboxInfoResponse\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x16\n" +
@@ -3243,8 +3585,7 @@ const file_voidbox_plugin_v1_sandbox_proto_rawDesc = "" +
 	"\x16FILE_TYPE_BLOCK_DEVICE\x10\a2\xdc\x01\n" +
 	"\x0fSandboxProvider\x12b\n" +
 	"\rCreateSandbox\x12'.voidbox.plugin.v1.CreateSandboxRequest\x1a(.voidbox.plugin.v1.CreateSandboxResponse\x12e\n" +
-	"\x0eDestroySandbox\x12(.voidbox.plugin.v1.DestroySandboxRequest\x1a).voidbox.plugin.v1.DestroySandboxResponse2\xe3\n" +
-	"\n" +
+	"\x0eDestroySandbox\x12(.voidbox.plugin.v1.DestroySandboxRequest\x1a).voidbox.plugin.v1.DestroySandboxResponse2\x94\f\n" +
 	"\aSandbox\x12K\n" +
 	"\x04Exec\x12\x1e.voidbox.plugin.v1.ExecRequest\x1a\x1f.voidbox.plugin.v1.ExecResponse(\x010\x01\x12U\n" +
 	"\bReadFile\x12\".voidbox.plugin.v1.ReadFileRequest\x1a#.voidbox.plugin.v1.ReadFileResponse0\x01\x12X\n" +
@@ -3253,7 +3594,9 @@ const file_voidbox_plugin_v1_sandbox_proto_rawDesc = "" +
 	"\aListDir\x12!.voidbox.plugin.v1.ListDirRequest\x1a\".voidbox.plugin.v1.ListDirResponse0\x01\x12P\n" +
 	"\aMakeDir\x12!.voidbox.plugin.v1.MakeDirRequest\x1a\".voidbox.plugin.v1.MakeDirResponse\x12M\n" +
 	"\x06Remove\x12 .voidbox.plugin.v1.RemoveRequest\x1a!.voidbox.plugin.v1.RemoveResponse\x12M\n" +
-	"\x06Rename\x12 .voidbox.plugin.v1.RenameRequest\x1a!.voidbox.plugin.v1.RenameResponse\x12e\n" +
+	"\x06Rename\x12 .voidbox.plugin.v1.RenameRequest\x1a!.voidbox.plugin.v1.RenameResponse\x12U\n" +
+	"\bReadTree\x12\".voidbox.plugin.v1.ReadTreeRequest\x1a#.voidbox.plugin.v1.ReadTreeResponse0\x01\x12X\n" +
+	"\tWriteTree\x12#.voidbox.plugin.v1.WriteTreeRequest\x1a$.voidbox.plugin.v1.WriteTreeResponse(\x01\x12e\n" +
 	"\x0eGetSandboxInfo\x12(.voidbox.plugin.v1.GetSandboxInfoRequest\x1a).voidbox.plugin.v1.GetSandboxInfoResponse\x12n\n" +
 	"\x11GetSandboxMetrics\x12+.voidbox.plugin.v1.GetSandboxMetricsRequest\x1a,.voidbox.plugin.v1.GetSandboxMetricsResponse\x12K\n" +
 	"\x04Dial\x12\x1e.voidbox.plugin.v1.DialRequest\x1a\x1f.voidbox.plugin.v1.DialResponse(\x010\x01\x12M\n" +
@@ -3276,7 +3619,7 @@ func file_voidbox_plugin_v1_sandbox_proto_rawDescGZIP() []byte {
 }
 
 var file_voidbox_plugin_v1_sandbox_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_voidbox_plugin_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_voidbox_plugin_v1_sandbox_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_voidbox_plugin_v1_sandbox_proto_goTypes = []any{
 	(FileType)(0),                         // 0: voidbox.plugin.v1.FileType
 	(*CreateSandboxRequest)(nil),          // 1: voidbox.plugin.v1.CreateSandboxRequest
@@ -3307,102 +3650,115 @@ var file_voidbox_plugin_v1_sandbox_proto_goTypes = []any{
 	(*RemoveResponse)(nil),                // 26: voidbox.plugin.v1.RemoveResponse
 	(*RenameRequest)(nil),                 // 27: voidbox.plugin.v1.RenameRequest
 	(*RenameResponse)(nil),                // 28: voidbox.plugin.v1.RenameResponse
-	(*GetSandboxInfoRequest)(nil),         // 29: voidbox.plugin.v1.GetSandboxInfoRequest
-	(*GetSandboxInfoResponse)(nil),        // 30: voidbox.plugin.v1.GetSandboxInfoResponse
-	(*Mount)(nil),                         // 31: voidbox.plugin.v1.Mount
-	(*MainStatus)(nil),                    // 32: voidbox.plugin.v1.MainStatus
-	(*GetSandboxMetricsRequest)(nil),      // 33: voidbox.plugin.v1.GetSandboxMetricsRequest
-	(*GetSandboxMetricsResponse)(nil),     // 34: voidbox.plugin.v1.GetSandboxMetricsResponse
-	(*DialRequest)(nil),                   // 35: voidbox.plugin.v1.DialRequest
-	(*DialTarget)(nil),                    // 36: voidbox.plugin.v1.DialTarget
-	(*DialResponse)(nil),                  // 37: voidbox.plugin.v1.DialResponse
-	(*FreezeRequest)(nil),                 // 38: voidbox.plugin.v1.FreezeRequest
-	(*FreezeResponse)(nil),                // 39: voidbox.plugin.v1.FreezeResponse
-	(*ThawRequest)(nil),                   // 40: voidbox.plugin.v1.ThawRequest
-	(*ThawResponse)(nil),                  // 41: voidbox.plugin.v1.ThawResponse
-	(*WaitMainRequest)(nil),               // 42: voidbox.plugin.v1.WaitMainRequest
-	(*WaitMainResponse)(nil),              // 43: voidbox.plugin.v1.WaitMainResponse
-	(*ReadMainOutputRequest)(nil),         // 44: voidbox.plugin.v1.ReadMainOutputRequest
-	(*ReadMainOutputResponse)(nil),        // 45: voidbox.plugin.v1.ReadMainOutputResponse
-	(*ShutdownRequest)(nil),               // 46: voidbox.plugin.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),              // 47: voidbox.plugin.v1.ShutdownResponse
-	nil,                                   // 48: voidbox.plugin.v1.CreateSandboxRequest.EnvEntry
-	(*CreateSandboxRequest_SeedFile)(nil), // 49: voidbox.plugin.v1.CreateSandboxRequest.SeedFile
-	nil,                                   // 50: voidbox.plugin.v1.ExecStart.EnvEntry
-	(*durationpb.Duration)(nil),           // 51: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),         // 52: google.protobuf.Timestamp
+	(*ReadTreeRequest)(nil),               // 29: voidbox.plugin.v1.ReadTreeRequest
+	(*ReadTreeResponse)(nil),              // 30: voidbox.plugin.v1.ReadTreeResponse
+	(*WriteTreeRequest)(nil),              // 31: voidbox.plugin.v1.WriteTreeRequest
+	(*WriteTreeHeader)(nil),               // 32: voidbox.plugin.v1.WriteTreeHeader
+	(*WriteTreeResponse)(nil),             // 33: voidbox.plugin.v1.WriteTreeResponse
+	(*TreeStats)(nil),                     // 34: voidbox.plugin.v1.TreeStats
+	(*GetSandboxInfoRequest)(nil),         // 35: voidbox.plugin.v1.GetSandboxInfoRequest
+	(*GetSandboxInfoResponse)(nil),        // 36: voidbox.plugin.v1.GetSandboxInfoResponse
+	(*Mount)(nil),                         // 37: voidbox.plugin.v1.Mount
+	(*MainStatus)(nil),                    // 38: voidbox.plugin.v1.MainStatus
+	(*GetSandboxMetricsRequest)(nil),      // 39: voidbox.plugin.v1.GetSandboxMetricsRequest
+	(*GetSandboxMetricsResponse)(nil),     // 40: voidbox.plugin.v1.GetSandboxMetricsResponse
+	(*DialRequest)(nil),                   // 41: voidbox.plugin.v1.DialRequest
+	(*DialTarget)(nil),                    // 42: voidbox.plugin.v1.DialTarget
+	(*DialResponse)(nil),                  // 43: voidbox.plugin.v1.DialResponse
+	(*FreezeRequest)(nil),                 // 44: voidbox.plugin.v1.FreezeRequest
+	(*FreezeResponse)(nil),                // 45: voidbox.plugin.v1.FreezeResponse
+	(*ThawRequest)(nil),                   // 46: voidbox.plugin.v1.ThawRequest
+	(*ThawResponse)(nil),                  // 47: voidbox.plugin.v1.ThawResponse
+	(*WaitMainRequest)(nil),               // 48: voidbox.plugin.v1.WaitMainRequest
+	(*WaitMainResponse)(nil),              // 49: voidbox.plugin.v1.WaitMainResponse
+	(*ReadMainOutputRequest)(nil),         // 50: voidbox.plugin.v1.ReadMainOutputRequest
+	(*ReadMainOutputResponse)(nil),        // 51: voidbox.plugin.v1.ReadMainOutputResponse
+	(*ShutdownRequest)(nil),               // 52: voidbox.plugin.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),              // 53: voidbox.plugin.v1.ShutdownResponse
+	nil,                                   // 54: voidbox.plugin.v1.CreateSandboxRequest.EnvEntry
+	(*CreateSandboxRequest_SeedFile)(nil), // 55: voidbox.plugin.v1.CreateSandboxRequest.SeedFile
+	nil,                                   // 56: voidbox.plugin.v1.ExecStart.EnvEntry
+	(*durationpb.Duration)(nil),           // 57: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),         // 58: google.protobuf.Timestamp
 }
 var file_voidbox_plugin_v1_sandbox_proto_depIdxs = []int32{
-	48, // 0: voidbox.plugin.v1.CreateSandboxRequest.env:type_name -> voidbox.plugin.v1.CreateSandboxRequest.EnvEntry
-	49, // 1: voidbox.plugin.v1.CreateSandboxRequest.files:type_name -> voidbox.plugin.v1.CreateSandboxRequest.SeedFile
+	54, // 0: voidbox.plugin.v1.CreateSandboxRequest.env:type_name -> voidbox.plugin.v1.CreateSandboxRequest.EnvEntry
+	55, // 1: voidbox.plugin.v1.CreateSandboxRequest.files:type_name -> voidbox.plugin.v1.CreateSandboxRequest.SeedFile
 	6,  // 2: voidbox.plugin.v1.ExecRequest.start:type_name -> voidbox.plugin.v1.ExecStart
 	9,  // 3: voidbox.plugin.v1.ExecRequest.resize:type_name -> voidbox.plugin.v1.WindowSize
-	50, // 4: voidbox.plugin.v1.ExecStart.env:type_name -> voidbox.plugin.v1.ExecStart.EnvEntry
-	51, // 5: voidbox.plugin.v1.ExecStart.timeout:type_name -> google.protobuf.Duration
+	56, // 4: voidbox.plugin.v1.ExecStart.env:type_name -> voidbox.plugin.v1.ExecStart.EnvEntry
+	57, // 5: voidbox.plugin.v1.ExecStart.timeout:type_name -> google.protobuf.Duration
 	7,  // 6: voidbox.plugin.v1.ExecStart.limits:type_name -> voidbox.plugin.v1.Limits
 	8,  // 7: voidbox.plugin.v1.ExecStart.pty:type_name -> voidbox.plugin.v1.Pty
-	51, // 8: voidbox.plugin.v1.Limits.cpu_time:type_name -> google.protobuf.Duration
+	57, // 8: voidbox.plugin.v1.Limits.cpu_time:type_name -> google.protobuf.Duration
 	9,  // 9: voidbox.plugin.v1.Pty.size:type_name -> voidbox.plugin.v1.WindowSize
 	11, // 10: voidbox.plugin.v1.ExecResponse.started:type_name -> voidbox.plugin.v1.ExecStarted
 	12, // 11: voidbox.plugin.v1.ExecResponse.exit:type_name -> voidbox.plugin.v1.ExecExit
-	51, // 12: voidbox.plugin.v1.ExecExit.user_time:type_name -> google.protobuf.Duration
-	51, // 13: voidbox.plugin.v1.ExecExit.system_time:type_name -> google.protobuf.Duration
+	57, // 12: voidbox.plugin.v1.ExecExit.user_time:type_name -> google.protobuf.Duration
+	57, // 13: voidbox.plugin.v1.ExecExit.system_time:type_name -> google.protobuf.Duration
 	18, // 14: voidbox.plugin.v1.ReadFileResponse.info:type_name -> voidbox.plugin.v1.FileInfo
 	16, // 15: voidbox.plugin.v1.WriteFileRequest.header:type_name -> voidbox.plugin.v1.WriteFileHeader
 	0,  // 16: voidbox.plugin.v1.FileInfo.type:type_name -> voidbox.plugin.v1.FileType
-	52, // 17: voidbox.plugin.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
+	58, // 17: voidbox.plugin.v1.FileInfo.modified:type_name -> google.protobuf.Timestamp
 	18, // 18: voidbox.plugin.v1.StatResponse.info:type_name -> voidbox.plugin.v1.FileInfo
 	18, // 19: voidbox.plugin.v1.ListDirResponse.entries:type_name -> voidbox.plugin.v1.FileInfo
-	51, // 20: voidbox.plugin.v1.GetSandboxInfoResponse.uptime:type_name -> google.protobuf.Duration
-	31, // 21: voidbox.plugin.v1.GetSandboxInfoResponse.mounts:type_name -> voidbox.plugin.v1.Mount
-	32, // 22: voidbox.plugin.v1.GetSandboxInfoResponse.main:type_name -> voidbox.plugin.v1.MainStatus
-	12, // 23: voidbox.plugin.v1.MainStatus.exit:type_name -> voidbox.plugin.v1.ExecExit
-	51, // 24: voidbox.plugin.v1.GetSandboxMetricsResponse.cpu_time:type_name -> google.protobuf.Duration
-	36, // 25: voidbox.plugin.v1.DialRequest.target:type_name -> voidbox.plugin.v1.DialTarget
-	12, // 26: voidbox.plugin.v1.WaitMainResponse.exit:type_name -> voidbox.plugin.v1.ExecExit
-	51, // 27: voidbox.plugin.v1.ShutdownRequest.grace:type_name -> google.protobuf.Duration
-	12, // 28: voidbox.plugin.v1.ShutdownResponse.main_exit:type_name -> voidbox.plugin.v1.ExecExit
-	1,  // 29: voidbox.plugin.v1.SandboxProvider.CreateSandbox:input_type -> voidbox.plugin.v1.CreateSandboxRequest
-	3,  // 30: voidbox.plugin.v1.SandboxProvider.DestroySandbox:input_type -> voidbox.plugin.v1.DestroySandboxRequest
-	5,  // 31: voidbox.plugin.v1.Sandbox.Exec:input_type -> voidbox.plugin.v1.ExecRequest
-	13, // 32: voidbox.plugin.v1.Sandbox.ReadFile:input_type -> voidbox.plugin.v1.ReadFileRequest
-	15, // 33: voidbox.plugin.v1.Sandbox.WriteFile:input_type -> voidbox.plugin.v1.WriteFileRequest
-	19, // 34: voidbox.plugin.v1.Sandbox.Stat:input_type -> voidbox.plugin.v1.StatRequest
-	21, // 35: voidbox.plugin.v1.Sandbox.ListDir:input_type -> voidbox.plugin.v1.ListDirRequest
-	23, // 36: voidbox.plugin.v1.Sandbox.MakeDir:input_type -> voidbox.plugin.v1.MakeDirRequest
-	25, // 37: voidbox.plugin.v1.Sandbox.Remove:input_type -> voidbox.plugin.v1.RemoveRequest
-	27, // 38: voidbox.plugin.v1.Sandbox.Rename:input_type -> voidbox.plugin.v1.RenameRequest
-	29, // 39: voidbox.plugin.v1.Sandbox.GetSandboxInfo:input_type -> voidbox.plugin.v1.GetSandboxInfoRequest
-	33, // 40: voidbox.plugin.v1.Sandbox.GetSandboxMetrics:input_type -> voidbox.plugin.v1.GetSandboxMetricsRequest
-	35, // 41: voidbox.plugin.v1.Sandbox.Dial:input_type -> voidbox.plugin.v1.DialRequest
-	38, // 42: voidbox.plugin.v1.Sandbox.Freeze:input_type -> voidbox.plugin.v1.FreezeRequest
-	40, // 43: voidbox.plugin.v1.Sandbox.Thaw:input_type -> voidbox.plugin.v1.ThawRequest
-	42, // 44: voidbox.plugin.v1.Sandbox.WaitMain:input_type -> voidbox.plugin.v1.WaitMainRequest
-	44, // 45: voidbox.plugin.v1.Sandbox.ReadMainOutput:input_type -> voidbox.plugin.v1.ReadMainOutputRequest
-	46, // 46: voidbox.plugin.v1.Sandbox.Shutdown:input_type -> voidbox.plugin.v1.ShutdownRequest
-	2,  // 47: voidbox.plugin.v1.SandboxProvider.CreateSandbox:output_type -> voidbox.plugin.v1.CreateSandboxResponse
-	4,  // 48: voidbox.plugin.v1.SandboxProvider.DestroySandbox:output_type -> voidbox.plugin.v1.DestroySandboxResponse
-	10, // 49: voidbox.plugin.v1.Sandbox.Exec:output_type -> voidbox.plugin.v1.ExecResponse
-	14, // 50: voidbox.plugin.v1.Sandbox.ReadFile:output_type -> voidbox.plugin.v1.ReadFileResponse
-	17, // 51: voidbox.plugin.v1.Sandbox.WriteFile:output_type -> voidbox.plugin.v1.WriteFileResponse
-	20, // 52: voidbox.plugin.v1.Sandbox.Stat:output_type -> voidbox.plugin.v1.StatResponse
-	22, // 53: voidbox.plugin.v1.Sandbox.ListDir:output_type -> voidbox.plugin.v1.ListDirResponse
-	24, // 54: voidbox.plugin.v1.Sandbox.MakeDir:output_type -> voidbox.plugin.v1.MakeDirResponse
-	26, // 55: voidbox.plugin.v1.Sandbox.Remove:output_type -> voidbox.plugin.v1.RemoveResponse
-	28, // 56: voidbox.plugin.v1.Sandbox.Rename:output_type -> voidbox.plugin.v1.RenameResponse
-	30, // 57: voidbox.plugin.v1.Sandbox.GetSandboxInfo:output_type -> voidbox.plugin.v1.GetSandboxInfoResponse
-	34, // 58: voidbox.plugin.v1.Sandbox.GetSandboxMetrics:output_type -> voidbox.plugin.v1.GetSandboxMetricsResponse
-	37, // 59: voidbox.plugin.v1.Sandbox.Dial:output_type -> voidbox.plugin.v1.DialResponse
-	39, // 60: voidbox.plugin.v1.Sandbox.Freeze:output_type -> voidbox.plugin.v1.FreezeResponse
-	41, // 61: voidbox.plugin.v1.Sandbox.Thaw:output_type -> voidbox.plugin.v1.ThawResponse
-	43, // 62: voidbox.plugin.v1.Sandbox.WaitMain:output_type -> voidbox.plugin.v1.WaitMainResponse
-	45, // 63: voidbox.plugin.v1.Sandbox.ReadMainOutput:output_type -> voidbox.plugin.v1.ReadMainOutputResponse
-	47, // 64: voidbox.plugin.v1.Sandbox.Shutdown:output_type -> voidbox.plugin.v1.ShutdownResponse
-	47, // [47:65] is the sub-list for method output_type
-	29, // [29:47] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	34, // 20: voidbox.plugin.v1.ReadTreeResponse.stats:type_name -> voidbox.plugin.v1.TreeStats
+	32, // 21: voidbox.plugin.v1.WriteTreeRequest.header:type_name -> voidbox.plugin.v1.WriteTreeHeader
+	34, // 22: voidbox.plugin.v1.WriteTreeResponse.stats:type_name -> voidbox.plugin.v1.TreeStats
+	57, // 23: voidbox.plugin.v1.GetSandboxInfoResponse.uptime:type_name -> google.protobuf.Duration
+	37, // 24: voidbox.plugin.v1.GetSandboxInfoResponse.mounts:type_name -> voidbox.plugin.v1.Mount
+	38, // 25: voidbox.plugin.v1.GetSandboxInfoResponse.main:type_name -> voidbox.plugin.v1.MainStatus
+	12, // 26: voidbox.plugin.v1.MainStatus.exit:type_name -> voidbox.plugin.v1.ExecExit
+	57, // 27: voidbox.plugin.v1.GetSandboxMetricsResponse.cpu_time:type_name -> google.protobuf.Duration
+	42, // 28: voidbox.plugin.v1.DialRequest.target:type_name -> voidbox.plugin.v1.DialTarget
+	12, // 29: voidbox.plugin.v1.WaitMainResponse.exit:type_name -> voidbox.plugin.v1.ExecExit
+	57, // 30: voidbox.plugin.v1.ShutdownRequest.grace:type_name -> google.protobuf.Duration
+	12, // 31: voidbox.plugin.v1.ShutdownResponse.main_exit:type_name -> voidbox.plugin.v1.ExecExit
+	1,  // 32: voidbox.plugin.v1.SandboxProvider.CreateSandbox:input_type -> voidbox.plugin.v1.CreateSandboxRequest
+	3,  // 33: voidbox.plugin.v1.SandboxProvider.DestroySandbox:input_type -> voidbox.plugin.v1.DestroySandboxRequest
+	5,  // 34: voidbox.plugin.v1.Sandbox.Exec:input_type -> voidbox.plugin.v1.ExecRequest
+	13, // 35: voidbox.plugin.v1.Sandbox.ReadFile:input_type -> voidbox.plugin.v1.ReadFileRequest
+	15, // 36: voidbox.plugin.v1.Sandbox.WriteFile:input_type -> voidbox.plugin.v1.WriteFileRequest
+	19, // 37: voidbox.plugin.v1.Sandbox.Stat:input_type -> voidbox.plugin.v1.StatRequest
+	21, // 38: voidbox.plugin.v1.Sandbox.ListDir:input_type -> voidbox.plugin.v1.ListDirRequest
+	23, // 39: voidbox.plugin.v1.Sandbox.MakeDir:input_type -> voidbox.plugin.v1.MakeDirRequest
+	25, // 40: voidbox.plugin.v1.Sandbox.Remove:input_type -> voidbox.plugin.v1.RemoveRequest
+	27, // 41: voidbox.plugin.v1.Sandbox.Rename:input_type -> voidbox.plugin.v1.RenameRequest
+	29, // 42: voidbox.plugin.v1.Sandbox.ReadTree:input_type -> voidbox.plugin.v1.ReadTreeRequest
+	31, // 43: voidbox.plugin.v1.Sandbox.WriteTree:input_type -> voidbox.plugin.v1.WriteTreeRequest
+	35, // 44: voidbox.plugin.v1.Sandbox.GetSandboxInfo:input_type -> voidbox.plugin.v1.GetSandboxInfoRequest
+	39, // 45: voidbox.plugin.v1.Sandbox.GetSandboxMetrics:input_type -> voidbox.plugin.v1.GetSandboxMetricsRequest
+	41, // 46: voidbox.plugin.v1.Sandbox.Dial:input_type -> voidbox.plugin.v1.DialRequest
+	44, // 47: voidbox.plugin.v1.Sandbox.Freeze:input_type -> voidbox.plugin.v1.FreezeRequest
+	46, // 48: voidbox.plugin.v1.Sandbox.Thaw:input_type -> voidbox.plugin.v1.ThawRequest
+	48, // 49: voidbox.plugin.v1.Sandbox.WaitMain:input_type -> voidbox.plugin.v1.WaitMainRequest
+	50, // 50: voidbox.plugin.v1.Sandbox.ReadMainOutput:input_type -> voidbox.plugin.v1.ReadMainOutputRequest
+	52, // 51: voidbox.plugin.v1.Sandbox.Shutdown:input_type -> voidbox.plugin.v1.ShutdownRequest
+	2,  // 52: voidbox.plugin.v1.SandboxProvider.CreateSandbox:output_type -> voidbox.plugin.v1.CreateSandboxResponse
+	4,  // 53: voidbox.plugin.v1.SandboxProvider.DestroySandbox:output_type -> voidbox.plugin.v1.DestroySandboxResponse
+	10, // 54: voidbox.plugin.v1.Sandbox.Exec:output_type -> voidbox.plugin.v1.ExecResponse
+	14, // 55: voidbox.plugin.v1.Sandbox.ReadFile:output_type -> voidbox.plugin.v1.ReadFileResponse
+	17, // 56: voidbox.plugin.v1.Sandbox.WriteFile:output_type -> voidbox.plugin.v1.WriteFileResponse
+	20, // 57: voidbox.plugin.v1.Sandbox.Stat:output_type -> voidbox.plugin.v1.StatResponse
+	22, // 58: voidbox.plugin.v1.Sandbox.ListDir:output_type -> voidbox.plugin.v1.ListDirResponse
+	24, // 59: voidbox.plugin.v1.Sandbox.MakeDir:output_type -> voidbox.plugin.v1.MakeDirResponse
+	26, // 60: voidbox.plugin.v1.Sandbox.Remove:output_type -> voidbox.plugin.v1.RemoveResponse
+	28, // 61: voidbox.plugin.v1.Sandbox.Rename:output_type -> voidbox.plugin.v1.RenameResponse
+	30, // 62: voidbox.plugin.v1.Sandbox.ReadTree:output_type -> voidbox.plugin.v1.ReadTreeResponse
+	33, // 63: voidbox.plugin.v1.Sandbox.WriteTree:output_type -> voidbox.plugin.v1.WriteTreeResponse
+	36, // 64: voidbox.plugin.v1.Sandbox.GetSandboxInfo:output_type -> voidbox.plugin.v1.GetSandboxInfoResponse
+	40, // 65: voidbox.plugin.v1.Sandbox.GetSandboxMetrics:output_type -> voidbox.plugin.v1.GetSandboxMetricsResponse
+	43, // 66: voidbox.plugin.v1.Sandbox.Dial:output_type -> voidbox.plugin.v1.DialResponse
+	45, // 67: voidbox.plugin.v1.Sandbox.Freeze:output_type -> voidbox.plugin.v1.FreezeResponse
+	47, // 68: voidbox.plugin.v1.Sandbox.Thaw:output_type -> voidbox.plugin.v1.ThawResponse
+	49, // 69: voidbox.plugin.v1.Sandbox.WaitMain:output_type -> voidbox.plugin.v1.WaitMainResponse
+	51, // 70: voidbox.plugin.v1.Sandbox.ReadMainOutput:output_type -> voidbox.plugin.v1.ReadMainOutputResponse
+	53, // 71: voidbox.plugin.v1.Sandbox.Shutdown:output_type -> voidbox.plugin.v1.ShutdownResponse
+	52, // [52:72] is the sub-list for method output_type
+	32, // [32:52] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_voidbox_plugin_v1_sandbox_proto_init() }
@@ -3423,7 +3779,7 @@ func file_voidbox_plugin_v1_sandbox_proto_init() {
 		(*ExecResponse_Stderr)(nil),
 		(*ExecResponse_Exit)(nil),
 	}
-	file_voidbox_plugin_v1_sandbox_proto_msgTypes[44].OneofWrappers = []any{
+	file_voidbox_plugin_v1_sandbox_proto_msgTypes[50].OneofWrappers = []any{
 		(*ReadMainOutputResponse_Stdout)(nil),
 		(*ReadMainOutputResponse_Stderr)(nil),
 	}
@@ -3433,7 +3789,7 @@ func file_voidbox_plugin_v1_sandbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_voidbox_plugin_v1_sandbox_proto_rawDesc), len(file_voidbox_plugin_v1_sandbox_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -175,6 +175,8 @@ const (
 	Sandbox_MakeDir_FullMethodName           = "/voidbox.plugin.v1.Sandbox/MakeDir"
 	Sandbox_Remove_FullMethodName            = "/voidbox.plugin.v1.Sandbox/Remove"
 	Sandbox_Rename_FullMethodName            = "/voidbox.plugin.v1.Sandbox/Rename"
+	Sandbox_ReadTree_FullMethodName          = "/voidbox.plugin.v1.Sandbox/ReadTree"
+	Sandbox_WriteTree_FullMethodName         = "/voidbox.plugin.v1.Sandbox/WriteTree"
 	Sandbox_GetSandboxInfo_FullMethodName    = "/voidbox.plugin.v1.Sandbox/GetSandboxInfo"
 	Sandbox_GetSandboxMetrics_FullMethodName = "/voidbox.plugin.v1.Sandbox/GetSandboxMetrics"
 	Sandbox_Dial_FullMethodName              = "/voidbox.plugin.v1.Sandbox/Dial"
@@ -211,6 +213,12 @@ type SandboxClient interface {
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 	// Rename moves a path, replacing a file at the destination.
 	Rename(ctx context.Context, in *RenameRequest, opts ...grpc.CallOption) (*RenameResponse, error)
+	// ReadTree streams a file, or a directory with all that is below it, as a tar archive (pax) whose first entry, ".", is the thing
+	// itself. Capability "trees".
+	ReadTree(ctx context.Context, in *ReadTreeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadTreeResponse], error)
+	// WriteTree makes a file or a directory of such an archive. Each file of it becomes visible whole, or not at all. A directory that is
+	// there is added to. Capability "trees".
+	WriteTree(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteTreeRequest, WriteTreeResponse], error)
 	// GetSandboxInfo describes the environment.
 	GetSandboxInfo(ctx context.Context, in *GetSandboxInfoRequest, opts ...grpc.CallOption) (*GetSandboxInfoResponse, error)
 	// GetSandboxMetrics reads counters of the moment.
@@ -341,6 +349,38 @@ func (c *sandboxClient) Rename(ctx context.Context, in *RenameRequest, opts ...g
 	return out, nil
 }
 
+func (c *sandboxClient) ReadTree(ctx context.Context, in *ReadTreeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadTreeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[4], Sandbox_ReadTree_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadTreeRequest, ReadTreeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sandbox_ReadTreeClient = grpc.ServerStreamingClient[ReadTreeResponse]
+
+func (c *sandboxClient) WriteTree(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteTreeRequest, WriteTreeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[5], Sandbox_WriteTree_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WriteTreeRequest, WriteTreeResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sandbox_WriteTreeClient = grpc.ClientStreamingClient[WriteTreeRequest, WriteTreeResponse]
+
 func (c *sandboxClient) GetSandboxInfo(ctx context.Context, in *GetSandboxInfoRequest, opts ...grpc.CallOption) (*GetSandboxInfoResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSandboxInfoResponse)
@@ -363,7 +403,7 @@ func (c *sandboxClient) GetSandboxMetrics(ctx context.Context, in *GetSandboxMet
 
 func (c *sandboxClient) Dial(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[DialRequest, DialResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[4], Sandbox_Dial_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[6], Sandbox_Dial_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +446,7 @@ func (c *sandboxClient) WaitMain(ctx context.Context, in *WaitMainRequest, opts 
 
 func (c *sandboxClient) ReadMainOutput(ctx context.Context, in *ReadMainOutputRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadMainOutputResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[5], Sandbox_ReadMainOutput_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Sandbox_ServiceDesc.Streams[7], Sandbox_ReadMainOutput_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -459,6 +499,12 @@ type SandboxServer interface {
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	// Rename moves a path, replacing a file at the destination.
 	Rename(context.Context, *RenameRequest) (*RenameResponse, error)
+	// ReadTree streams a file, or a directory with all that is below it, as a tar archive (pax) whose first entry, ".", is the thing
+	// itself. Capability "trees".
+	ReadTree(*ReadTreeRequest, grpc.ServerStreamingServer[ReadTreeResponse]) error
+	// WriteTree makes a file or a directory of such an archive. Each file of it becomes visible whole, or not at all. A directory that is
+	// there is added to. Capability "trees".
+	WriteTree(grpc.ClientStreamingServer[WriteTreeRequest, WriteTreeResponse]) error
 	// GetSandboxInfo describes the environment.
 	GetSandboxInfo(context.Context, *GetSandboxInfoRequest) (*GetSandboxInfoResponse, error)
 	// GetSandboxMetrics reads counters of the moment.
@@ -508,6 +554,12 @@ func (UnimplementedSandboxServer) Remove(context.Context, *RemoveRequest) (*Remo
 }
 func (UnimplementedSandboxServer) Rename(context.Context, *RenameRequest) (*RenameResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rename not implemented")
+}
+func (UnimplementedSandboxServer) ReadTree(*ReadTreeRequest, grpc.ServerStreamingServer[ReadTreeResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadTree not implemented")
+}
+func (UnimplementedSandboxServer) WriteTree(grpc.ClientStreamingServer[WriteTreeRequest, WriteTreeResponse]) error {
+	return status.Error(codes.Unimplemented, "method WriteTree not implemented")
 }
 func (UnimplementedSandboxServer) GetSandboxInfo(context.Context, *GetSandboxInfoRequest) (*GetSandboxInfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSandboxInfo not implemented")
@@ -661,6 +713,24 @@ func _Sandbox_Rename_Handler(srv interface{}, ctx context.Context, dec func(inte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _Sandbox_ReadTree_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadTreeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SandboxServer).ReadTree(m, &grpc.GenericServerStream[ReadTreeRequest, ReadTreeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sandbox_ReadTreeServer = grpc.ServerStreamingServer[ReadTreeResponse]
+
+func _Sandbox_WriteTree_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(SandboxServer).WriteTree(&grpc.GenericServerStream[WriteTreeRequest, WriteTreeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sandbox_WriteTreeServer = grpc.ClientStreamingServer[WriteTreeRequest, WriteTreeResponse]
 
 func _Sandbox_GetSandboxInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSandboxInfoRequest)
@@ -857,6 +927,16 @@ var Sandbox_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "ListDir",
 			Handler:       _Sandbox_ListDir_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadTree",
+			Handler:       _Sandbox_ReadTree_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WriteTree",
+			Handler:       _Sandbox_WriteTree_Handler,
+			ClientStreams: true,
 		},
 		{
 			StreamName:    "Dial",

@@ -114,6 +114,16 @@ func (a *Agent) Rename(_ context.Context, from, to string) error {
 	return a.files.Rename(from, to)
 }
 
+// ReadTree writes a file or a directory as an archive.
+func (a *Agent) ReadTree(ctx context.Context, path string, w io.Writer) (sandbox.TreeStats, error) {
+	return a.files.ReadTree(ctx, path, w)
+}
+
+// WriteTree makes a file or a directory of an archive.
+func (a *Agent) WriteTree(ctx context.Context, path string, opt sandbox.TreeOptions, archive io.Reader) (sandbox.TreeStats, error) {
+	return a.files.WriteTree(ctx, path, opt, archive)
+}
+
 // Info describes the machine.
 func (a *Agent) Info(context.Context) (sandbox.Info, error) {
 	info := sandbox.Info{
@@ -130,7 +140,7 @@ func (a *Agent) Info(context.Context) (sandbox.Info, error) {
 }
 
 func (a *Agent) capabilities() []string {
-	list := []string{sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapMetrics, sandbox.CapExactLimits}
+	list := []string{sandbox.CapPtyResize, sandbox.CapDial, sandbox.CapMetrics, sandbox.CapTrees, sandbox.CapExactLimits}
 	if a.Tree != nil {
 		list = append(list, sandbox.CapFreeze)
 	}

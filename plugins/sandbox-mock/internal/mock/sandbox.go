@@ -157,7 +157,7 @@ func (s *Sandbox) Info(context.Context) (sandbox.Info, error) {
 	info := sandbox.Info{
 		Hostname: m.Hostname, Kernel: m.Kernel, Architecture: m.Arch, CPUs: m.CPUs, MemoryBytes: m.MemoryBytes,
 		Uptime: time.Since(m.Boot), AgentVersion: "sandbox-mock " + Version, User: ordinary.Name, Home: ordinary.Home, WorkingDir: workingDir,
-		Capabilities: []string{sandbox.CapUsers, sandbox.CapExactLimits},
+		Capabilities: []string{sandbox.CapUsers, sandbox.CapExactLimits, sandbox.CapTrees},
 		Mounts:       []sandbox.Mount{{Source: "memory", Target: "/", Type: "memfs"}},
 	}
 	if s.main != nil {
