@@ -104,6 +104,28 @@ func (r *Reader) Wait(ctx context.Context) error {
 	}
 }
 
+// Arm is Wait for those who wait for other things as well: it releases and asks for a kick, which is an event of Event. It returns false
+// if there is a record already.
+func (r *Reader) Arm() bool {
+	r.Release()
+	if r.lane.link.isDown() {
+		return true // and nothing will come
+	}
+	if r.next != r.prod {
+		return false
+	}
+	show(r.ring.dataEvent, r.prod)
+	if r.ring.prod.Load() != r.prod {
+		r.ring.dataEvent.Store(r.prod - 1)
+		return false
+	}
+	return true
+}
+
+// Event returns a descriptor that becomes readable with each kick, for an edge-triggered epoll instance (EPOLLIN | EPOLLET) and nothing
+// else. Nobody need read it. It is gone once the link was closed.
+func (r *Reader) Event() int { return r.ready.counter }
+
 // refresh accepts the producer's counter if it is possible.
 func (r *Reader) refresh() error {
 	prod := r.ring.prod.Load()

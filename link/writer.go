@@ -146,6 +146,23 @@ func (w *Writer) Wait(ctx context.Context, kind Kind, n int) error {
 	}
 }
 
+// Arm is Wait for those who wait for other things as well: it publishes and asks for a kick, which is an event of Event, once
+// TryReserve of the same arguments may succeed. It returns false if it would already.
+func (w *Writer) Arm(kind Kind, n int) bool {
+	if w.Publish() != nil {
+		return true // and nothing will come
+	}
+	w.arm(kind, n)
+	if errors.Is(w.has(kind, n), ErrFull) {
+		return true
+	}
+	w.disarm()
+	return false
+}
+
+// Event is Reader.Event for the kicks that Arm asks for.
+func (w *Writer) Event() int { return w.space.counter }
+
 // arm asks for a kick once a good part of the ring is free, so that a writer that is faster than its reader sleeps
 // seldom, and for a signal from our own reader when a credit comes.
 func (w *Writer) arm(kind Kind, n int) {

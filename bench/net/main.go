@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -177,6 +178,7 @@ func (o *options) bridge(ctx context.Context, socket string, a network.Attachmen
 	}
 	defer l.Close()
 	ready()
+	runtime.GOMAXPROCS(1) // the bridge is all that this process does from here on
 	return taplink.Bridge(ctx, q, l)
 }
 

@@ -3,9 +3,10 @@
 package tap
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -15,11 +16,18 @@ import (
 // MaxFrame is the greatest frame that a TAP carries: a segment of 64 KiB with its Ethernet header.
 const MaxFrame = 65535 + 14
 
-// Queue is one queue of a TAP device, non-blocking, in the runtime's poller.
+var (
+	// ErrGone says that the device was deleted while its queue was open.
+	ErrGone = errors.New("the TAP device was deleted")
+	// ErrEmpty says that there is no frame to read.
+	ErrEmpty = errors.New("no frame waits in the TAP device")
+)
+
+// Queue is one queue of a TAP device, non-blocking. Its methods are not to be called once it is closed.
 type Queue struct {
-	file *os.File
-	raw  syscall.RawConn
-	name string
+	fd     int
+	name   string
+	header [link.NetHeaderSize]byte // of the frame that is being read
 }
 
 // Open opens a queue of the device of that name in the network namespace of the calling thread, and makes the device if there is
@@ -34,12 +42,7 @@ func Open(name string, several bool) (*Queue, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("tap %s: %w", name, err)
 	}
-	q := &Queue{file: os.NewFile(uintptr(fd), "tap "+name), name: name}
-	if q.raw, err = q.file.SyscallConn(); err != nil {
-		_ = q.file.Close()
-		return nil, err
-	}
-	return q, nil
+	return &Queue{fd: fd, name: name}, nil
 }
 
 // setUp ties fd to the device. The header is asked for here: a device has it or not as the last one who opened it said.
@@ -63,7 +66,7 @@ func setUp(fd int, name string, several bool) (string, error) {
 func (q *Queue) Name() string { return q.name }
 
 // Close closes the queue.
-func (q *Queue) Close() error { return q.file.Close() }
+func (q *Queue) Close() error { return unix.Close(q.fd) }
 
 // SetOffloads says what the kernel may leave to be done of the frames that it sends, on all queues of the device: Features of the
 // names Guest, since whoever reads them is a guest.
@@ -78,34 +81,56 @@ func (q *Queue) SetOffloads(f link.Features) error {
 			flags |= unix.TUN_F_TSO6
 		}
 	}
-	return q.control("offloads", func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, flags) })
+	return q.explain("offloads", unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, flags))
 }
 
 // SetPersistent says whether the device stays when its last queue is closed.
 func (q *Queue) SetPersistent(stays bool) error {
-	on := 0
-	if stays {
-		on = 1
-	}
-	return q.control("persistence", func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, on) })
+	return q.explain("persistence", unix.IoctlSetInt(q.fd, unix.TUNSETPERSIST, number(stays)))
 }
 
 // SetCarrier plugs the device's cable in, or out. What the kernel sends without a carrier is dropped.
 func (q *Queue) SetCarrier(up bool) error {
-	on := 0
-	if up {
-		on = 1
-	}
-	return q.control("carrier", func(fd int) error { return unix.IoctlSetPointerInt(fd, unix.TUNSETCARRIER, on) })
+	return q.explain("carrier", unix.IoctlSetPointerInt(q.fd, unix.TUNSETCARRIER, number(up)))
 }
 
-func (q *Queue) control(what string, do func(fd int) error) error {
-	var err error
-	if failed := q.raw.Control(func(fd uintptr) { err = do(int(fd)) }); failed != nil {
-		err = failed
+func number(b bool) int {
+	if b {
+		return 1
 	}
+	return 0
+}
+
+func (q *Queue) explain(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("tap %s: %s: %w", q.name, what, err)
 	}
 	return nil
+}
+
+// Read reads a frame and returns its offload header and length, or ErrEmpty.
+func (q *Queue) Read(frame []byte) (link.NetHeader, int, error) {
+	n, errno := transfer(unix.SYS_READV, q.fd, q.header[:], frame)
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return link.NetHeader{}, 0, ErrEmpty
+	case errno == unix.EBADFD:
+		return link.NetHeader{}, 0, ErrGone
+	case errno != 0:
+		return link.NetHeader{}, 0, q.explain("read", errno)
+	case n < len(q.header):
+		return link.NetHeader{}, 0, q.explain("read", io.ErrUnexpectedEOF)
+	}
+	return link.ParseNetHeader(q.header), n - len(q.header), nil
+}
+
+// Write gives a frame to the kernel. One that it does not take is lost, as on any wire, and taken is false; an error is the queue's
+// end.
+func (q *Queue) Write(h link.NetHeader, frame []byte) (taken bool, err error) {
+	header := h.Bytes()
+	_, errno := transfer(unix.SYS_WRITEV, q.fd, header[:], frame)
+	if errno == unix.EBADFD {
+		return false, ErrGone
+	}
+	return errno == 0, nil
 }

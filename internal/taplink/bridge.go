@@ -5,7 +5,6 @@ package taplink
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/voidbox-run/voidbox/internal/tap"
 	"github.com/voidbox-run/voidbox/link"
@@ -18,74 +17,32 @@ func Ask() link.Ask {
 
 // Bridge carries frames between a TAP and lane 0 of a link until the link goes down, which is its error, or ctx ends.
 func Bridge(ctx context.Context, q *tap.Queue, l *link.Link) error {
-	return BridgeBadly(ctx, q, l, Impairment{})
+	return bridge(ctx, l, &tap.Mover{Queues: []*tap.Queue{q}, Link: l})
 }
 
 // BridgeBadly is Bridge by a bad wire, in both directions.
 func BridgeBadly(ctx context.Context, q *tap.Queue, l *link.Link, how Impairment) error {
-	if err := errors.Join(q.SetOffloads(l.Features()), l.NewEpoch(l.Features())); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var ends sync.WaitGroup
-	var up, down error
-	ends.Go(func() {
-		defer cancel()
-		if how == (Impairment{}) {
-			only := tap.NewOutlet(l.Lane(0).Out)
-			up = (&tap.Receiver{Queue: q, To: func() *tap.Outlet { return only }}).Run(ctx)
-		} else {
-			up = toLinkBadly(ctx, q, l.Lane(0).Out, how)
-		}
+	up, down := newWire(how), newWire(how)
+	return bridge(ctx, l, &tap.Mover{
+		Queues: []*tap.Queue{q}, Link: l,
+		Up: func(h link.NetHeader, frame []byte, put func(link.NetHeader, []byte)) error {
+			up.carry(h, frame, put)
+			return nil
+		},
+		Down: func(_ int, rec *link.Record) error {
+			var err error
+			down.carry(rec.Net, rec.Payload, func(h link.NetHeader, frame []byte) {
+				_, werr := q.Write(h, frame)
+				err = errors.Join(err, werr)
+			})
+			return err
+		},
 	})
-	ends.Go(func() {
-		defer cancel()
-		down = toTap(ctx, q, l.Lane(0).In, how)
-	})
-	ends.Wait()
-	if err := l.Err(); err != nil {
-		return err
-	}
-	return errors.Join(up, down)
 }
 
-// toLinkBadly copies each frame, since it may be needed twice.
-func toLinkBadly(ctx context.Context, q *tap.Queue, out *link.Writer, how Impairment) error {
-	defer q.InterruptedBy(ctx)()
-	w := newWire(how, func(h link.NetHeader, frame []byte) error { return send(ctx, out, h, frame) })
-	frame := make([]byte, tap.MaxFrame)
-	for {
-		h, n, err := q.Read(frame)
-		if err != nil {
-			return err
-		}
-		if err := w.carry(h, frame[:n]); err != nil {
-			return err
-		}
-	}
-}
-
-// toTap writes frames to the TAP.
-func toTap(ctx context.Context, q *tap.Queue, in *link.Reader, how Impairment) error {
-	w := newWire(how, func(h link.NetHeader, frame []byte) error {
-		_, err := q.Write(h, frame)
+func bridge(ctx context.Context, l *link.Link, m *tap.Mover) error {
+	if err := errors.Join(m.Queues[0].SetOffloads(l.Features()), l.NewEpoch(l.Features())); err != nil {
 		return err
-	})
-	var rec link.Record
-	for {
-		ok, err := in.Next(&rec)
-		if err == nil && !ok {
-			err = in.Wait(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		if !ok || len(rec.Payload) == 0 {
-			continue
-		}
-		if err := w.carry(rec.Net, rec.Payload); err != nil {
-			return err
-		}
 	}
+	return m.Run(ctx)
 }

@@ -3,8 +3,6 @@
 package taplink
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 
 	"github.com/voidbox-run/voidbox/link"
@@ -16,20 +14,20 @@ type Impairment struct {
 	Seed                 uint64
 }
 
-// wire carries frames of one direction to deliver, more or less.
+// wire carries frames of one direction, more or less.
 type wire struct {
 	Impairment
 	rng     *rand.Rand
 	late    []byte
 	lateNet link.NetHeader
-	deliver func(h link.NetHeader, frame []byte) error
 }
 
-func newWire(i Impairment, deliver func(link.NetHeader, []byte) error) *wire {
-	return &wire{Impairment: i, rng: rand.New(rand.NewPCG(i.Seed, i.Seed)), deliver: deliver}
+func newWire(i Impairment) *wire {
+	return &wire{Impairment: i, rng: rand.New(rand.NewPCG(i.Seed, i.Seed))}
 }
 
-func (w *wire) carry(h link.NetHeader, frame []byte) error {
+// carry calls deliver for a frame, and for the one before it if that is late.
+func (w *wire) carry(h link.NetHeader, frame []byte, deliver func(h link.NetHeader, frame []byte)) {
 	fate := w.rng.IntN(1000)
 	times := 1
 	switch {
@@ -39,35 +37,13 @@ func (w *wire) carry(h link.NetHeader, frame []byte) error {
 		times = 2
 	case fate < w.Lost+w.Repeated+w.Late && w.late == nil:
 		w.late, w.lateNet = append([]byte(nil), frame...), h
-		return nil
+		return
 	}
 	for range times {
-		if err := w.deliver(h, frame); err != nil {
-			return err
-		}
+		deliver(h, frame)
 	}
-	if w.late == nil {
-		return nil
-	}
-	late := w.late
-	w.late = nil
-	return w.deliver(w.lateNet, late)
-}
-
-// send copies a frame into the ring and waits for room.
-func send(ctx context.Context, out *link.Writer, h link.NetHeader, frame []byte) error {
-	for {
-		buf, err := out.TryReserve(link.KindFrame, len(frame))
-		if err == nil {
-			copy(buf, frame)
-			out.CommitFrame(h, len(frame))
-			return out.Publish()
-		}
-		if !errors.Is(err, link.ErrFull) {
-			return err
-		}
-		if err := out.Wait(ctx, link.KindFrame, len(frame)); err != nil {
-			return err
-		}
+	if w.late != nil {
+		deliver(w.lateNet, w.late)
+		w.late = nil
 	}
 }

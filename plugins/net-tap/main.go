@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/voidbox-run/voidbox/plugins/net-tap/internal/wire"
 	"github.com/voidbox-run/voidbox/sdk"
@@ -23,6 +24,7 @@ func plugin(n *wire.Network) sdk.Plugin {
 			{Name: "bridge", Type: "string", Description: "Bridge of the host that the device is a port of. Without one, a device that is made gets the guest's gateway addresses."},
 		}},
 		Configure: func(_ context.Context, c base.Config) error {
+			runtime.GOMAXPROCS(1) // one goroutine moves everything (package poll)
 			opt := wire.Options{RuntimeDir: c.RuntimeDir}
 			if err := c.Decode(&opt); err != nil {
 				return err

@@ -1,13 +1,13 @@
 package loop
 
 import (
-	"fmt"
-	"os"
+	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/hostsock"
+	"github.com/voidbox-run/voidbox/internal/poll"
 )
 
 // Events that a Watcher is told of.
@@ -24,54 +24,58 @@ type Watcher interface{ Ready(events uint32) }
 // Task is something to be run soon.
 type Task interface{ Run() }
 
-// Loop waits for descriptors and runs tasks.
+// Source is where work comes from that no descriptor announces unless it is asked to.
+type Source interface {
+	// Work does a part of it and tells whether there may be more.
+	Work() bool
+	// Arm asks for events of descriptors that the loop watches, and returns false if there is work already.
+	Arm() bool
+	// Idle is called when there was nothing to do for a while.
+	Idle()
+}
+
+// Loop waits for descriptors and sources, and runs tasks.
 type Loop struct {
-	epoll *os.File
-	fd    int
-	ends  sync.WaitGroup
-	again []Watcher // of the goroutine that polls
+	poller *poll.Poller
+	ends   sync.WaitGroup
+
+	// Of the goroutine.
+	sources []Source
+	again   []Watcher
+	spare   []Watcher
+	batch   []Task
+	ended   chan struct{}
 
 	mu       sync.Mutex
 	watchers []watched // by descriptor
 	tasks    []Task
-	closed   bool
-	wake     chan struct{}
 }
 
 // watched is a descriptor's watcher. The generation tells an event for a closed descriptor from one for its successor.
 type watched struct {
 	w          Watcher
-	generation uint32
+	generation int32
 }
 
 // New starts a loop.
 func New() (*Loop, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	p, err := poll.New()
 	if err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
+		return nil, err
 	}
-	// Without it the runtime would not take the file into its poller.
-	if err := unix.SetNonblock(fd, true); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("epoll: %w", err)
-	}
-	l := &Loop{epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, wake: make(chan struct{}, 1)}
-	l.ends.Go(l.poll)
+	l := &Loop{poller: p, ended: make(chan struct{})}
 	l.ends.Go(l.run)
 	return l, nil
 }
 
-// Close ends the loop and waits for its goroutines. Tasks and events that are left are forgotten.
+// Close ends the loop and waits for it. Tasks and events that are left are forgotten.
 func (l *Loop) Close() {
-	l.mu.Lock()
-	l.closed = true
-	l.mu.Unlock()
-	l.poke()
-	_ = l.epoll.Close()
+	l.poller.Close()
 	l.ends.Wait()
+	l.poller.Free()
 }
 
-// Watch tells w of fd's events, each time one begins (edge-triggered), until Forget.
+// Watch tells w of fd's events, each time one begins (edge-triggered), until Forget. A nil w is told nothing, and the loop goes round.
 func (l *Loop) Watch(fd int, events uint32, w Watcher) error {
 	l.mu.Lock()
 	for fd >= len(l.watchers) {
@@ -80,11 +84,11 @@ func (l *Loop) Watch(fd int, events uint32, w Watcher) error {
 	slot := &l.watchers[fd]
 	slot.generation++
 	slot.w = w
-	event := unix.EpollEvent{Events: events | unix.EPOLLET, Fd: int32(fd), Pad: int32(slot.generation)}
+	generation := slot.generation
 	l.mu.Unlock()
-	if err := unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+	if err := l.poller.Add(fd, events, generation); err != nil {
 		l.Forget(fd)
-		return fmt.Errorf("epoll: %w", err)
+		return err
 	}
 	return nil
 }
@@ -99,92 +103,142 @@ func (l *Loop) Forget(fd int) {
 	}
 }
 
-// Post has t run soon by a goroutine that holds no locks. It may be called with any.
+// Unwatch is Forget for a descriptor that stays open.
+func (l *Loop) Unwatch(fd int) {
+	l.Forget(fd)
+	l.poller.Remove(fd)
+}
+
+// Post has t run soon. It may be called with any locks.
 func (l *Loop) Post(t Task) {
 	l.mu.Lock()
 	l.tasks = append(l.tasks, t)
-	first := len(l.tasks) == 1
 	l.mu.Unlock()
-	if first {
-		l.poke()
-	}
+	l.poller.Wake()
 }
 
-// Again has w.Ready(Readable) called by the goroutine that waits for descriptors, after what else there is: for a watcher that has left
-// something for the sake of others. Watchers that share memory rely on being called by one goroutine.
+// Wake has the loop go round, for a source that has got something to do.
+func (l *Loop) Wake() { l.poller.Wake() }
+
+// Again has w.Ready(Readable) called in the next turn: for a watcher that has left something for the sake of others.
 func (l *Loop) Again(w Watcher) {
 	l.again = append(l.again, w)
 }
 
-func (l *Loop) poke() {
+// Add begins to work for s. To be called by the loop (Do).
+func (l *Loop) Add(s Source) { l.sources = append(l.sources, s) }
+
+// Remove ends that. To be called by the loop (Do).
+func (l *Loop) Remove(s Source) {
+	l.sources = slices.DeleteFunc(l.sources, func(other Source) bool { return other == s })
+}
+
+// Do has the loop call f and waits for that, unless the loop ends first. It is not for callbacks of the loop's.
+func (l *Loop) Do(f func()) {
+	done := make(chan struct{})
+	l.Post(call(func() {
+		defer close(done)
+		f()
+	}))
 	select {
-	case l.wake <- struct{}{}:
-	default:
+	case <-done:
+	case <-l.ended:
 	}
 }
 
-// run runs tasks.
-func (l *Loop) run() {
-	var batch []Task
-	for range l.wake {
-		l.mu.Lock()
-		if l.closed {
-			l.mu.Unlock()
-			return
-		}
-		batch, l.tasks = l.tasks, batch[:0]
-		l.mu.Unlock()
-		for i, t := range batch {
-			t.Run()
-			batch[i] = nil
-		}
-	}
-}
+type call func()
+
+func (c call) Run() { c() }
 
 const maxEvents = 64
 
-// poll waits for events.
-func (l *Loop) poll() {
-	raw, err := l.epoll.SyscallConn()
-	if err != nil {
-		return
-	}
+// run is the goroutine.
+func (l *Loop) run() {
+	defer close(l.ended)
 	var events [maxEvents]unix.EpollEvent
-	n := 0
-	take := func(fd uintptr) bool {
-		n, err = hostsock.Poll(int(fd), events[:])
-		if err == unix.EINTR {
-			n, err = 0, nil
-		}
-		return n > 0 || err != nil || len(l.again) > 0
-	}
 	for {
-		if waitErr := raw.Read(take); waitErr != nil || err != nil {
-			return // closed
+		busy := l.work()
+		others()
+		l.runTasks()
+		n, err := l.poller.Wait(events[:], !busy && l.nothingToDo(), l.idle)
+		if err != nil {
+			return
 		}
 		l.tell(events[:n])
 	}
 }
 
+// others lets the goroutines run that have something to do on this processor. Once in 61 turns the scheduler begins with those that gave
+// it up, such as this one (runtime/proc.go, schedtick), but not twice in a row.
+func others() {
+	runtime.Gosched()
+	runtime.Gosched()
+}
+
+// work has all sources work, and tells whether one may have more.
+func (l *Loop) work() (busy bool) {
+	for _, s := range l.sources {
+		busy = s.Work() || busy
+	}
+	return busy
+}
+
+// runTasks runs what was posted before it is called.
+func (l *Loop) runTasks() {
+	l.mu.Lock()
+	l.batch, l.tasks = l.tasks, l.batch[:0]
+	l.mu.Unlock()
+	for i, t := range l.batch {
+		t.Run()
+		l.batch[i] = nil
+	}
+}
+
+// nothingToDo tells whether the loop may wait. What comes afterwards wakes it.
+func (l *Loop) nothingToDo() bool {
+	if len(l.again) > 0 {
+		return false
+	}
+	l.poller.Sleepy()
+	for _, s := range l.sources {
+		if !s.Arm() {
+			return false
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.tasks) == 0
+}
+
+func (l *Loop) idle() {
+	for _, s := range l.sources {
+		s.Idle()
+	}
+}
+
 // tell calls the watchers of events, and those that asked to be called again.
 func (l *Loop) tell(events []unix.EpollEvent) {
+	again := l.again
+	l.again = l.spare[:0]
 	for i := range events {
 		if w := l.watcher(&events[i]); w != nil {
 			w.Ready(events[i].Events)
 		}
 	}
-	again := l.again
-	l.again = nil
-	for _, w := range again {
+	for i, w := range again {
 		w.Ready(Readable)
+		again[i] = nil
 	}
+	l.spare = again
 }
 
 func (l *Loop) watcher(e *unix.EpollEvent) Watcher {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slot := &l.watchers[e.Fd]; slot.generation == uint32(e.Pad) {
-		return slot.w
+	if int(e.Fd) < len(l.watchers) {
+		if slot := &l.watchers[e.Fd]; slot.generation == e.Pad {
+			return slot.w
+		}
 	}
 	return nil
 }

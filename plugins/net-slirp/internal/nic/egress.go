@@ -1,7 +1,6 @@
 package nic
 
 import (
-	"context"
 	"errors"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -37,6 +36,9 @@ func (l *lane) send(pkt *stack.PacketBuffer) {
 		l.e.count.noCarrier.Add(1)
 		return
 	}
+	if l.delay(pkt) {
+		return
+	}
 	if len(l.queue) > 0 {
 		l.enqueue(pkt)
 		return
@@ -47,7 +49,7 @@ func (l *lane) send(pkt *stack.PacketBuffer) {
 	case errors.Is(err, link.ErrFull):
 		_ = l.out.Publish()
 		l.enqueue(pkt)
-		l.poke()
+		l.e.cfg.Loop.Wake()
 	default:
 		l.e.count.noCarrier.Add(1)
 	}
@@ -63,58 +65,28 @@ func (l *lane) enqueue(pkt *stack.PacketBuffer) {
 	l.queue = append(l.queue, pkt.IncRef())
 }
 
-func (l *lane) poke() {
-	select {
-	case l.waiting <- struct{}{}:
-	default:
+// moveQueue writes what is queued, as far as there is room.
+func (l *lane) moveQueue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for ; n < len(l.queue) && l.put(l.queue[n]) == nil; n++ {
+		l.queue[n].DecRef()
 	}
+	if n == 0 {
+		return
+	}
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	_ = l.out.Publish()
 }
 
-// moveQueue writes what is queued as room comes, until ctx ends.
-func (l *lane) moveQueue(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-l.waiting:
-		}
-		if l.moveAll(ctx) != nil {
-			return // the link is down, or soon will be closed
-		}
-	}
-}
-
-// moveAll empties the queue. While it is not empty, the ring's writer is ours.
-func (l *lane) moveAll(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		var err error
-		n := 0
-		for ; n < len(l.queue) && err == nil; n++ {
-			if err = l.put(l.queue[n]); err != nil {
-				break
-			}
-			l.queue[n].DecRef()
-		}
-		rest := copy(l.queue, l.queue[n:])
-		clear(l.queue[rest:])
-		l.queue = l.queue[:rest]
-		_ = l.out.Publish()
-		need := 0
-		if rest > 0 {
-			need = l.needs(l.queue[0])
-		}
-		l.mu.Unlock()
-		if rest == 0 {
-			return nil
-		}
-		if !errors.Is(err, link.ErrFull) {
-			return err
-		}
-		if err := l.out.Wait(ctx, link.KindFrame, need); err != nil {
-			return err
-		}
-	}
+// armQueue asks for an event when there is room for what is queued, false if there is.
+func (l *lane) armQueue() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) == 0 || l.out.Arm(link.KindFrame, l.needs(l.queue[0]))
 }
 
 // cutHere tells whether a packet has to be cut because the guest's driver takes no segments.

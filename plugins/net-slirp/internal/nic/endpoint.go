@@ -7,6 +7,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
 )
 
 const (
@@ -26,6 +28,7 @@ type Responder interface {
 
 // Config says what the card is.
 type Config struct {
+	Loop           *loop.Loop
 	Guest, Gateway MAC
 	MTU            int
 	// Addresses are the guest's own. Packets with another source are dropped.

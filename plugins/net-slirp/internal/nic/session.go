@@ -2,82 +2,130 @@ package nic
 
 import (
 	"context"
-	"runtime"
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/loop"
 )
 
-// session is one link, as long as it is up.
+// session is one link, as long as it is up. It is a loop.Source.
 type session struct {
 	link  *link.Link
+	loop  *loop.Loop
 	lanes []*lane
 }
 
-// lane is one queue pair: a goroutine reads what the guest sends; whoever has a packet for the guest writes it under mu.
+// lane is one queue pair: the loop reads what the guest sends; whoever has a packet for the guest writes it under mu.
 type lane struct {
 	e      *Endpoint
 	index  int
 	in     *link.Reader
 	agreed atomic.Uint64 // link.Features that the guest's driver has accepted
+	brief  atomic.Bool   // what the guest sent last was little
 
-	mu      sync.Mutex
-	out     *link.Writer // of the queue's mover while queue is not empty, else of the holder of mu
-	down    bool         // the ring is gone
-	queue   []*stack.PacketBuffer
-	cut     int           // bytes of the first packet's payload that have gone as segments of their own
-	waiting chan struct{} // the queue is not empty any more
+	mu    sync.Mutex
+	out   *link.Writer
+	down  bool // the ring is gone
+	queue []*stack.PacketBuffer
+	cut   int                 // bytes of the first packet's payload that have gone as segments of their own
+	late  *stack.PacketBuffer // an acknowledgement that waits for company
 }
 
 // Serve carries frames between l and the stack until l goes down, which is its error, or ctx ends. One link at a time; the caller
 // closes it.
 func (e *Endpoint) Serve(ctx context.Context, l *link.Link) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s := &session{link: l}
+	s := &session{link: l, loop: e.cfg.Loop}
 	for i := range l.Lanes() {
-		s.lanes = append(s.lanes, &lane{e: e, index: i, in: l.Lane(i).In, out: l.Lane(i).Out, waiting: make(chan struct{}, 1)})
+		s.lanes = append(s.lanes, &lane{e: e, index: i, in: l.Lane(i).In, out: l.Lane(i).Out})
 	}
 	e.steer.reset()
 	e.session.Store(s)
-	var ends sync.WaitGroup
-	for _, lane := range s.lanes {
-		ends.Go(func() {
-			defer cancel()
-			_ = lane.read(ctx) // the link knows the reason
-		})
-		ends.Go(func() { lane.moveQueue(ctx) })
+	var err error
+	s.loop.Do(func() { err = s.plug() })
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-l.Done():
+		}
 	}
-	ends.Wait()
+	s.loop.Do(s.unplug)
 	e.session.CompareAndSwap(s, nil)
 	for _, lane := range s.lanes {
 		lane.close()
 	}
-	return l.Err()
+	return errors.Join(err, l.Err())
 }
 
-// read takes what the guest sends until the link is down or ctx ends.
-func (l *lane) read(ctx context.Context) error {
-	var rec link.Record
-	for {
-		ok, err := l.in.Next(&rec)
-		if err != nil {
-			return err
-		}
-		if ok {
-			l.take(&rec)
-			continue
-		}
-		// What was delivered is worked on before anybody looks for more: waiting for frames may mean looking for some microseconds.
-		l.in.Release()
-		runtime.Gosched()
-		if err := l.in.Wait(ctx); err != nil {
+// plug has the loop work for the session.
+func (s *session) plug() error {
+	for _, l := range s.lanes {
+		if err := errors.Join(s.loop.Watch(l.in.Event(), loop.Readable, nil), s.loop.Watch(l.out.Event(), loop.Readable, nil)); err != nil {
 			return err
 		}
 	}
+	s.loop.Add(s)
+	return nil
+}
+
+func (s *session) unplug() {
+	s.loop.Remove(s)
+	for _, l := range s.lanes {
+		s.loop.Unwatch(l.in.Event())
+		s.loop.Unwatch(l.out.Event())
+	}
+}
+
+// maxBatch is how many frames of a lane are taken before others have their turn.
+const maxBatch = 64
+
+// Work implements loop.Source.
+func (s *session) Work() (more bool) {
+	for _, l := range s.lanes {
+		more = l.work() || more
+	}
+	return more
+}
+
+// Arm implements loop.Source.
+func (s *session) Arm() bool {
+	for _, l := range s.lanes {
+		if !l.in.Arm() || !l.armQueue() {
+			return false
+		}
+	}
+	return true
+}
+
+// Idle implements loop.Source.
+func (s *session) Idle() {
+	for _, l := range s.lanes {
+		l.mu.Lock()
+		l.sendLate()
+		l.mu.Unlock()
+	}
+}
+
+// work takes a batch of what the guest sends, and moves what is queued for it.
+func (l *lane) work() (more bool) {
+	l.moveQueue()
+	var rec link.Record
+	n, before := 0, l.e.count.sentBytes.Load()
+	for ; n < maxBatch; n++ {
+		ok, err := l.in.Next(&rec)
+		if err != nil || !ok { // a link that is down ends Serve
+			break
+		}
+		l.take(&rec)
+	}
+	if n > 0 {
+		l.brief.Store(l.e.count.sentBytes.Load()-before <= briefly)
+		l.in.Release()
+	}
+	return n == maxBatch
 }
 
 func (l *lane) take(rec *link.Record) {
@@ -102,4 +150,8 @@ func (l *lane) close() {
 		pkt.DecRef()
 	}
 	l.queue = nil
+	if l.late != nil {
+		l.late.DecRef()
+		l.late = nil
+	}
 }

@@ -109,7 +109,7 @@ func (a *attachment) build(path string) (err error) {
 func (a *attachment) cardConfig() nic.Config {
 	guest, gateway := nic.MAC(a.spec.GuestMAC), nic.MAC(a.spec.GatewayMAC)
 	cfg := nic.Config{
-		Guest: guest, Gateway: gateway, MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest), Martian: a.martian,
+		Loop: a.loop, Guest: guest, Gateway: gateway, MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest), Martian: a.martian,
 		ARP: &arp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest},
 		NDP: &ndp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest, DNS: a.spec.DNS, MTU: a.spec.MTU},
 		SYN: func(from, to netip.AddrPort) { a.tcp.Reuse(from, to) },

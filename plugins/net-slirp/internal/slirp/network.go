@@ -23,8 +23,8 @@ import (
 type Options struct {
 	// RuntimeDir is where the link's socket goes.
 	RuntimeDir string
-	// Processors, if not nil, is told how many processors the attachment is worth: one for each queue pair. A packet passes through
-	// several goroutines, and handing it to one on the same processor takes a fraction of what it takes to wake another.
+	// Processors, if not nil, is told how many processors the attachment is worth: one. One goroutine moves everything (package loop), and
+	// what netstack's own do for it takes a fraction on the same processor of what it takes to wake another.
 	Processors func(n int)
 	// Confine closes the jail once everything is set up; nil means jail.Process.
 	Confine func(jail.Grants) error
@@ -58,7 +58,7 @@ func (n *Network) Attach(_ context.Context, a network.Attachment) (network.Attac
 		return network.Attached{}, errdef.New(errdef.ErrState, "this network has had its guest")
 	}
 	if n.opt.Processors != nil {
-		n.opt.Processors(max(1, a.QueuePairs)) // netstack looks at it when it is made
+		n.opt.Processors(1) // netstack looks at it when it is made
 	}
 	path := filepath.Join(n.opt.RuntimeDir, "link.sock")
 	att, err := attach(a, path, n.opt.Resolvers)

@@ -4,69 +4,44 @@ package wire
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
 
 	"github.com/voidbox-run/voidbox/internal/tap"
 	"github.com/voidbox-run/voidbox/link"
 )
 
-// session is one link, as long as it is up.
+// session is one link, as long as it is up. Everything but run is called by the mover's goroutine.
 type session struct {
-	a     *attachment
-	link  *link.Link
-	lanes []*lane
-	// agreed are the link.Features that the guest's driver has accepted.
-	agreed atomic.Uint64
-}
-
-// lane is one queue pair.
-type lane struct {
-	queue *tap.Queue
-	in    *link.Reader
-	out   *tap.Outlet
-	used  atomic.Bool // the guest has sent on it in this epoch
+	a      *attachment
+	link   *link.Link
+	used   []bool        // lane: the guest has sent on it in this epoch
+	agreed link.Features // that the guest's driver has accepted
 }
 
 func newSession(a *attachment, l *link.Link) *session {
-	s := &session{a: a, link: l}
-	for i := range l.Lanes() {
-		s.lanes = append(s.lanes, &lane{queue: a.dev.Queues[i], in: l.Lane(i).In, out: tap.NewOutlet(l.Lane(i).Out)})
-	}
-	return s
+	return &session{a: a, link: l, used: make([]bool, l.Lanes())}
 }
 
 // run carries frames until the link goes down, which is its error, the device is gone, or ctx ends.
 func (s *session) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s.setOffloads(0)
 	s.a.setCarrier(true)
 	defer s.a.setCarrier(false)
-	var ends sync.WaitGroup
-	for _, l := range s.lanes {
-		ends.Go(func() { cancel(s.fromGuest(ctx, l)) })
-	}
-	for i, q := range s.a.dev.Queues {
-		r := tap.Receiver{Queue: q, To: func() *tap.Outlet { return s.outlet(i) }, Keep: s.forGuest}
-		ends.Go(func() { cancel(r.Run(ctx)) })
-	}
-	ends.Wait()
-	return context.Cause(ctx)
+	m := tap.Mover{Queues: s.a.dev.Queues, Link: s.link, Lane: s.lane, Keep: s.forGuest, Down: s.fromGuest}
+	return m.Run(ctx)
 }
 
-// outlet returns where frames of queue i go.
-func (s *session) outlet(i int) *tap.Outlet {
-	if i < len(s.lanes) && s.lanes[i].used.Load() {
-		return s.lanes[i].out
+// lane returns where frames of queue i go.
+func (s *session) lane(i int) int {
+	if i < len(s.used) && s.used[i] {
+		return i
 	}
-	return s.lanes[0].out
+	return 0
 }
 
 // forGuest tells whether the guest's driver can take a frame.
 func (s *session) forGuest(h link.NetHeader, length int) bool {
 	c := &s.a.count
-	if err := h.Check(length, link.Features(s.agreed.Load()), link.TowardsGuest); err != nil {
+	if h.Check(length, s.agreed, link.TowardsGuest) != nil {
 		c.notAccepted.Add(1)
 		return false
 	}
@@ -75,59 +50,38 @@ func (s *session) forGuest(h link.NetHeader, length int) bool {
 	return true
 }
 
-// fromGuest moves what the guest sends to the device.
-func (s *session) fromGuest(ctx context.Context, l *lane) error {
-	var rec link.Record
-	for {
-		ok, err := l.in.Next(&rec)
-		if err == nil && !ok {
-			err = l.in.Wait(ctx)
+// fromGuest takes a record of the monitor's.
+func (s *session) fromGuest(lane int, rec *link.Record) error {
+	switch rec.Kind {
+	case link.KindEpoch:
+		s.used[lane] = false
+		if lane == 0 {
+			s.setOffloads(rec.Features)
 		}
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		switch rec.Kind {
-		case link.KindEpoch:
-			s.restarted(l, rec.Features)
-		case link.KindFrame:
-			if err := s.send(l, &rec); err != nil {
-				return err
-			}
-		}
+	case link.KindFrame:
+		return s.send(lane, rec)
 	}
-}
-
-// restarted begins an epoch of a lane.
-func (s *session) restarted(l *lane, f link.Features) {
-	l.used.Store(false)
-	if l == s.lanes[0] {
-		s.setOffloads(f)
-	}
+	return nil
 }
 
 // setOffloads agrees on what the kernel may leave undone. A kernel that cannot leave something undone leaves less.
 func (s *session) setOffloads(f link.Features) {
-	s.agreed.Store(uint64(f))
+	s.agreed = f
 	if err := s.a.dev.Queues[0].SetOffloads(f); err != nil {
 		_ = s.a.dev.Queues[0].SetOffloads(0)
 	}
 }
 
-func (s *session) send(l *lane, rec *link.Record) error {
-	if !l.used.Load() {
-		l.used.Store(true)
-	}
+func (s *session) send(lane int, rec *link.Record) error {
+	s.used[lane] = true
 	c := &s.a.count
 	c.sentFrames.Add(1)
 	c.sentBytes.Add(uint64(len(rec.Payload)))
-	if rec.Net.Check(len(rec.Payload), link.Features(s.agreed.Load()), link.TowardsNetwork) != nil {
+	if rec.Net.Check(len(rec.Payload), s.agreed, link.TowardsNetwork) != nil {
 		c.badOffload.Add(1)
 		return nil
 	}
-	taken, err := l.queue.Write(rec.Net, rec.Payload)
+	taken, err := s.a.dev.Queues[lane].Write(rec.Net, rec.Payload)
 	if err == nil && !taken {
 		c.refused.Add(1)
 	}

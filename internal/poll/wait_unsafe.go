@@ -1,0 +1,24 @@
+//go:build linux
+
+package poll
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// wait takes events of an epoll instance, for at most timeout, without telling the scheduler. An interruption is like no event. events
+// must have room for one at least, and stays in place until the call returns.
+func wait(epoll int, events []unix.EpollEvent, timeout time.Duration) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)),
+		uintptr(timeout.Milliseconds()), 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
+	}
+	return 0, errno
+}
