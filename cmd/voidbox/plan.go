@@ -30,6 +30,7 @@ func (c *cli) planCommand() *cobra.Command {
 			}
 			defer project.host.Close(cmd.Context())
 			graph := newGraph(project.plan)
+			graph.askHosts(cmd.Context(), project)
 			if asJSON {
 				encoder := json.NewEncoder(c.stdout)
 				encoder.SetIndent("", "  ")
@@ -70,6 +71,9 @@ type graphAgent struct {
 	LLM        string   `json:"llm"`
 	Skills     []string `json:"skills,omitempty"`
 	NeedsInput bool     `json:"needs_input"`
+	// LLMHosts are let through beside the egress rules of the sandbox.
+	LLMHosts []string `json:"llm_hosts,omitempty"`
+	noHosts  error    // why they are not known
 }
 
 type graphPipeline struct {
@@ -156,6 +160,7 @@ func (g graph) write(w io.Writer) {
 			fmt.Fprintf(w, ", skills %s", strings.Join(a.Skills, ", "))
 		}
 		fmt.Fprintln(w)
+		a.writeHosts(w)
 	}
 	for _, p := range g.Pipelines {
 		p.write(w)

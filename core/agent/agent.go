@@ -39,6 +39,8 @@ type Config struct {
 	// there. Both are empty without a credential broker.
 	BaseURL     string
 	Placeholder string
+	// Reach lets the guest go to the hosts, host:port each, that a command-line agent needs. Nil means that it may.
+	Reach func(ctx context.Context, hosts []string) error
 }
 
 // Report says what an agent did. It is meaningful after an error too.

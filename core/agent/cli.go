@@ -34,6 +34,11 @@ func (s *session) cli(ctx context.Context) error {
 		return errdef.New(errdef.ErrState, "the provider's command-line agent needs the credential %q, and no broker holds it", p.Credentials[0].Name).
 			WithRemedy(`set mode = "native" in the agent`)
 	}
+	if s.Reach != nil {
+		if err := s.Reach(ctx, p.Hosts); err != nil {
+			return err
+		}
+	}
 	if err := s.require(ctx, p.Programs); err != nil {
 		return err
 	}

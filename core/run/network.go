@@ -80,7 +80,7 @@ func (r *Run) connect(ctx context.Context, s *plan.Sandbox, events event.Scope) 
 		r.cleanUp(plugin.Close)
 		return connection{}, fmt.Errorf("sandbox %s: network: %w", s.Name, sorted(err))
 	}
-	net := r.networks.open(ctx, s.Name, plugin, events)
+	net := r.networks.open(ctx, s.Name, attachment, plugin, events)
 	if err := r.capture(ctx, net); err != nil {
 		r.cleanUp(func(ctx context.Context) error { return r.networks.close(ctx, net) })
 		return connection{}, fmt.Errorf("sandbox %s: %w", s.Name, err)

@@ -22,6 +22,7 @@ type networks struct {
 type guestNet struct {
 	network.Network
 	stage, sandbox string
+	layout         network.Attachment
 	plugin         Plugin
 	report         flowReport
 	ports          ports
@@ -32,9 +33,9 @@ type guestNet struct {
 }
 
 // open notes a network and reports its flows until it is closed.
-func (n *networks) open(ctx context.Context, sandbox string, plugin Plugin, events event.Scope) *guestNet {
+func (n *networks) open(ctx context.Context, sandbox string, layout network.Attachment, plugin Plugin, events event.Scope) *guestNet {
 	g := &guestNet{
-		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, plugin: plugin,
+		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, layout: layout, plugin: plugin,
 		report: flowReport{sandbox: sandbox, events: events}, watched: make(chan struct{}),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -129,6 +129,7 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	return agent.Run(ctx, agent.Config{
 		Agent: bound, LLM: provider.LLM(), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
+		Reach:        r.reach(bound, events),
 	})
 }
 
