@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/voidbox-run/voidbox/internal/kvmhost"
 	"github.com/voidbox-run/voidbox/internal/testbin"
+	"github.com/voidbox-run/voidbox/internal/testimage"
 )
 
 func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
 // TestScripts runs what a user types, with the programs as they are installed. Each script has a home, a state and a runtime
 // directory of its own; scripts must not need a VM (those are in vm_test.go).
 func TestScripts(t *testing.T) {
-	bin, echo := testbin.Dir(t), examplePlugin(t)
+	bin, echo, registry := testbin.Dir(t), examplePlugin(t), exampleRegistry(t)
 	testscript.Run(t, testscript.Params{
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"flipbyte": flipByte, "killshim": killShim, "noruntime": noRuntime, "status": status,
@@ -36,6 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BIN", bin)
 			env.Setenv("ECHO", echo)
+			env.Setenv("REGISTRY", registry)
 			env.Setenv("EXAMPLES", filepath.Join(testbin.Root(), "examples"))
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
 				dir := filepath.Join(env.WorkDir, "."+name)
@@ -49,6 +52,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// exampleRegistry serves tools:1, an image of two layers, and returns its address.
+func exampleRegistry(t *testing.T) string {
+	t.Helper()
+	registry := testimage.NewRegistry(t)
+	registry.Push(t, "tools:1", testimage.Image(t, v1.Config{Entrypoint: []string{"/bin/tool"}, Env: []string{"TOOL=yes"}, User: "app"},
+		testimage.Layer(t, testimage.Tar(t, testimage.File("etc/passwd", "app:x:7:7::/home/app:/bin/sh\n"))),
+		testimage.Layer(t, testimage.Tar(t, testimage.Program("bin/tool", "#!/bin/sh\n")))))
+	return registry.Host
 }
 
 // examplePlugin builds the plugin that lies outside of this module and returns its directory.

@@ -124,18 +124,25 @@ func (c *Cache) make(ctx context.Context, id string, build func(ctx context.Cont
 
 func imageKey(id string) string { return strings.TrimPrefix(id, "sha256:") }
 
-// sortImageError blames the image for what is the image's fault.
+// sortImageError blames the image for what is the image's fault, and leaves out how the cache came to notice.
 func sortImageError(err error) error {
+	var told *errdef.Error
 	var invalid *layer.InvalidError
 	var digest *layer.DigestError
 	var limit *layer.LimitError
+	fault := func(cause error, reason, remedy string) error {
+		return errdef.New(errdef.ErrInvalid, "%w", cause).WithReason(reason).WithRemedy("%s", remedy)
+	}
+	const again = "run it again; if it stays so, the image was broken by whoever made it"
 	switch {
+	case errors.As(err, &told):
+		return told
 	case errors.As(err, &limit):
-		return errdef.New(errdef.ErrInvalid, "%w", err).WithReason("image_too_large").
-			WithRemedy("no sound image is as large as this: do not use it")
-	case errors.As(err, &invalid), errors.As(err, &digest):
-		return errdef.New(errdef.ErrInvalid, "%w", err).WithReason("image_damaged").
-			WithRemedy("run it again; if it stays so, the image was broken by whoever made it")
+		return fault(limit, "image_too_large", "no sound image is as large as this: do not use it")
+	case errors.As(err, &invalid):
+		return fault(invalid, "image_damaged", again)
+	case errors.As(err, &digest):
+		return fault(digest, "image_damaged", again)
 	}
 	return err
 }
@@ -173,12 +180,12 @@ func (c *Cache) fromLayers(ctx context.Context, dir string, found *oci.Image) er
 	}
 	defer d.file.Close()
 	layers := make([]*layer.Layer, len(found.Layers))
-	work, ctx := errgroup.WithContext(ctx)
+	work, working := errgroup.WithContext(ctx)
 	work.SetLimit(downloads)
 	unpacking := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, l := range found.Layers {
 		work.Go(func() (err error) {
-			layers[i], err = c.readLayer(ctx, l, d, unpacking)
+			layers[i], err = c.readLayer(working, l, d, unpacking)
 			return err
 		})
 	}

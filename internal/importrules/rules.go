@@ -71,7 +71,7 @@ var bans = []ban{
 		reason: "water has one home, net-tap",
 	},
 	{
-		from: []string{"./..."}, except: []string{"./core/image/..."}, to: []string{"github.com/google/go-containerregistry/..."},
+		from: []string{"./..."}, except: []string{"./core/image/...", "./internal/testimage", "./bench/image"}, to: []string{"github.com/google/go-containerregistry/..."},
 		reason: "registries have one home, core/image/oci",
 	},
 }

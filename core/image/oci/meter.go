@@ -15,6 +15,9 @@ type meter struct {
 	shown     int64 // tenths
 }
 
+// worthShowing is what takes longer than a blink.
+const worthShowing = 1 << 20
+
 func (m *meter) expect(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -29,7 +32,7 @@ func (m *meter) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.got += n
-	if m.want == 0 {
+	if m.want < worthShowing {
 		return
 	}
 	if tenths := 10 * m.got / m.want; tenths > m.shown {

@@ -149,7 +149,12 @@ func (r *registry) config(ctx context.Context, d v1.Descriptor) (io.ReadCloser, 
 // layer downloads a layer unless it is there.
 func (r *registry) layer(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	file, err := r.opt.Blobs.fetch(ctx, d.Digest.String(), d.Size, r.opt, r.meter, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
-		resp, err := r.get(ctx, r.url("blobs", d.Digest.String()), offset)
+		url := r.url("blobs", d.Digest.String())
+		resp, err := r.get(ctx, url, offset)
+		var answer *transport.Error
+		if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+			resp, err = r.get(ctx, url, 0) // a registry without ranges
+		}
 		if err != nil {
 			return nil, 0, err
 		}

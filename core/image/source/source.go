@@ -112,15 +112,16 @@ func local(kind Kind, text, dir string) (Source, error) {
 	if err == nil || kind == Directory || kind == Disk {
 		return s, err
 	}
-	at := strings.LastIndex(text, "@")
-	if at < 0 {
-		at = strings.LastIndex(text, ":")
+	// Neither a path nor a tag is without colons for sure, so that what exists decides.
+	for at, c := range text {
+		if c != ':' && c != '@' || at == 0 {
+			continue
+		}
+		if s, err := find(kind, text[:at], dir); err == nil {
+			s.Ref = text[at+1:]
+			return s, nil
+		}
 	}
-	if at <= 0 || strings.Contains(text[at:], "/") && kind == Layout {
-		return s, err
-	}
-	s, err = find(kind, text[:at], dir)
-	s.Ref = text[at+1:]
 	return s, err
 }
 
@@ -202,5 +203,9 @@ func registry(text string) (Source, error) {
 	if err != nil {
 		return Source{}, invalid("%q is not the name of an image: %w", text, err)
 	}
-	return Source{Kind: Registry, Ref: ref.Name()}, nil
+	full := ref.Name()
+	if hub, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
+		full = "docker.io/" + hub // as everybody writes it
+	}
+	return Source{Kind: Registry, Ref: full}, nil
 }
