@@ -26,6 +26,7 @@ build: ## build voidbox, its plugins and the guest agent into bin/
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox ./cmd/voidbox
 	$(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-guest-agent ./guest/agent
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/claude-stand-in ./guest/claude-stand-in
 	@for p in $(PLUGINS); do from=./plugins/$$(echo $$p | sed s/^network-/net-/); echo "$(GO) build -o $(BIN)/voidbox-$$p $$from"; \
 	  $(GO) build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o $(BIN)/voidbox-$$p $$from || exit 1; done
 

@@ -22,6 +22,7 @@ const (
 // Options are what a plugin adds to a request.
 type Options struct {
 	Command    string          // program; empty means claude
+	Program    []byte          // copied into the sandbox and used in place of Command
 	Upstream   string          // where the models really are
 	Credential *llm.Credential // that the broker puts into requests; nil without one
 	Foreign    bool            // the models are not Anthropic's
@@ -37,6 +38,14 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 	command := opt.Command
 	if command == "" {
 		command = defaultCommand
+	}
+	programs, files := []string{command, "bash"}, []llm.File(nil)
+	if opt.Program != nil {
+		if !path.IsAbs(req.Home) {
+			return llm.CLIPlan{}, errdef.New(errdef.ErrInvalid, "the home %q is not an absolute path", req.Home)
+		}
+		command = path.Join(req.Home, ".voidbox", "claude")
+		programs, files = []string{"bash"}, []llm.File{{Path: command, Content: opt.Program, Mode: 0o755}}
 	}
 	baseURL := req.BaseURL
 	if baseURL == "" {
@@ -57,7 +66,8 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 		},
 		Stdin:    []byte(req.Prompt),
 		Hosts:    []string{modelhttp.HostPort(baseURL)},
-		Programs: []string{command, "bash"},
+		Programs: programs,
+		Files:    files,
 	}
 	if req.Placeholder == "" {
 		p.Env["ANTHROPIC_API_KEY"] = noKey

@@ -87,13 +87,13 @@ func (c *Client) final(err error, retries int) error {
 	}
 	var status *StatusError
 	if errors.As(err, &status) {
-		kind, reason, remedy := status.verdict()
+		v := status.verdict()
 		if c.cfg.Remedy != nil {
 			if own := c.cfg.Remedy(status); own != "" {
-				remedy = own
+				v.remedy = own
 			}
 		}
-		return errdef.New(kind, "%s%s", c.clean(status.Error()), tried).WithReason(reason).WithRemedy("%s", remedy)
+		return errdef.New(v.kind, "%s%s", c.clean(status.Error()), tried).WithReason(v.reason).WithRemedy("%s", v.remedy)
 	}
 	var broken *Transient
 	if errors.As(err, &broken) {
@@ -106,35 +106,41 @@ func (c *Client) final(err error, retries int) error {
 	return err
 }
 
-// verdict sorts a status: kind, reason and remedy.
-func (e *StatusError) verdict() (kind error, reason, remedy string) {
+// verdict is what a caller decides on.
+type verdict struct {
+	kind           error
+	reason, remedy string
+}
+
+// verdict sorts a status.
+func (e *StatusError) verdict() verdict {
 	switch {
 	case e.spent():
-		return errdef.ErrExhausted, "account_empty", "pay in at " + e.Provider + ", or use another key"
+		return verdict{errdef.ErrExhausted, "account_empty", "pay in at " + e.Provider + ", or use another key"}
 	case e.tooLarge():
-		return errdef.ErrExhausted, "model_too_large", "choose a smaller model, a smaller num_ctx, or a machine with more memory"
+		return verdict{errdef.ErrExhausted, "model_too_large", "choose a smaller model, a smaller num_ctx, or a machine with more memory"}
 	case e.overflow():
-		return errdef.ErrExhausted, "context_too_long", "give the agent a smaller task, a smaller output_bytes, or a model with a larger context"
+		return verdict{errdef.ErrExhausted, "context_too_long", "give the agent a smaller task, a smaller output_bytes, or a model with a larger context"}
 	case e.Status == http.StatusUnauthorized:
-		return errdef.ErrUnauthenticated, "key_refused", "check the key that api_key in the llm block refers to: it may be mistyped, revoked, or of another provider"
+		return verdict{errdef.ErrUnauthenticated, "key_refused", "check the key that api_key in the llm block refers to: it may be mistyped, revoked, or of another provider"}
 	case e.Status == http.StatusForbidden:
-		return errdef.ErrPermission, "not_allowed", "the key is known but may not do this: check what it is allowed to use, and whether the provider serves your country"
+		return verdict{errdef.ErrPermission, "not_allowed", "the key is known but may not do this: check what it is allowed to use, and whether the provider serves your country"}
 	case e.Status == http.StatusNotFound && e.Model != "":
-		return errdef.ErrNotFound, "no_such_model", fmt.Sprintf("check the model's name, %s, and base_url in the llm block", e.Model)
+		return verdict{errdef.ErrNotFound, "no_such_model", fmt.Sprintf("check the model's name, %s, and base_url in the llm block", e.Model)}
 	case e.Status == http.StatusTooManyRequests:
-		remedy = "wait, lower max_parallel of the pipeline, or ask the provider for a higher limit"
+		remedy := "wait, lower max_parallel of the pipeline, or ask the provider for a higher limit"
 		if e.RetryAfter > 0 {
 			remedy = fmt.Sprintf("wait %v, as the provider asks; or lower max_parallel of the pipeline", e.RetryAfter.Round(time.Second))
 		}
-		return errdef.ErrExhausted, "rate_limited", remedy
+		return verdict{errdef.ErrExhausted, "rate_limited", remedy}
 	case e.Temporary():
-		return errdef.ErrUnavailable, "provider_unavailable", "the provider has trouble of its own: run it again later, or choose another model"
+		return verdict{errdef.ErrUnavailable, "provider_unavailable", "the provider has trouble of its own: run it again later, or choose another model"}
 	case e.Status >= 300 && e.Status < 400:
-		return errdef.ErrInvalid, "redirected", "set base_url in the llm block to where the server really is; keys are not sent after redirects"
+		return verdict{errdef.ErrInvalid, "redirected", "set base_url in the llm block to where the server really is; keys are not sent after redirects"}
 	case e.Status == http.StatusNotFound:
-		return errdef.ErrNotFound, "not_found", "check base_url in the llm block"
+		return verdict{errdef.ErrNotFound, "not_found", "check base_url in the llm block"}
 	}
-	return errdef.ErrInvalid, "request_refused", "check the model and the arguments of the llm block"
+	return verdict{errdef.ErrInvalid, "request_refused", "check the model and the arguments of the llm block"}
 }
 
 // refused reads an answer that is an error. Providers agree on little: {"error": {"message", "type", "code"}}, {"error": "text"},

@@ -16,6 +16,7 @@ import (
 var programs = map[string]string{
 	"voidbox":               "./cmd/voidbox",
 	"voidbox-guest-agent":   "./guest/agent",
+	"claude-stand-in":       "./guest/claude-stand-in",
 	"voidbox-vmm-kvm":       "./plugins/vmm-kvm",
 	"voidbox-vmm-qemu":      "./plugins/vmm-qemu",
 	"voidbox-network-slirp": "./plugins/net-slirp",

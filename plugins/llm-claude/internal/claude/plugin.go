@@ -1,8 +1,13 @@
 package claude
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -29,6 +34,7 @@ type config struct {
 	MaxRetries     *int              `json:"max_retries"`
 	IdleTimeout    string            `json:"idle_timeout"`
 	Command        string            `json:"command"`
+	CommandFile    string            `json:"command_file"`
 	CLIEnv         map[string]string `json:"cli_env"`
 }
 
@@ -36,6 +42,7 @@ type config struct {
 type Model struct {
 	cfg     config
 	base    string
+	program []byte // of command_file
 	client  *modelhttp.Client
 	backoff time.Duration // of tests
 }
@@ -60,6 +67,7 @@ func (m *Model) plugin() sdk.Plugin {
 			{Name: "max_retries", Type: "number", Description: "Further attempts when the provider is overloaded or out of reach; 4 by default, 2 in Claude Code."},
 			{Name: "idle_timeout", Type: "string", Description: "How long the provider may send nothing before it is given up, such as 90s; 5m by default."},
 			{Name: "command", Type: "string", Description: "Claude Code inside the sandbox: a name or a path; claude by default."},
+			{Name: "command_file", Type: "path", Description: "A static program of the host that is copied into the sandbox and used in place of command, such as the stand-in for tests; at most 15 MiB."},
 			{Name: "cli_env", Type: "map(string)", Description: "Further environment variables of Claude Code."},
 		}},
 		Configure: m.Configure,
@@ -124,6 +132,12 @@ func (m *Model) check() (diags base.Diagnostics) {
 	if m.cfg.ThinkingTokens != 0 && m.cfg.Thinking != "enabled" {
 		wrong("thinking_tokens", "Tokens for no thinking", `thinking_tokens is of use with thinking = "enabled" only.`)
 	}
+	if m.cfg.CommandFile != "" {
+		m.program, err = readProgram(m.cfg.CommandFile)
+	}
+	if m.cfg.CommandFile != "" && (err != nil || m.cfg.Command != "") {
+		wrong("command_file", "Unusable program", fmt.Sprint("command_file cannot be used: ", cmp.Or(err, errors.New("command is set too"))))
+	}
 	for argument, err := range map[string]error{
 		"max_retries": modelhttp.CheckRetries(m.cfg.MaxRetries), "idle_timeout": idleError(m.cfg.IdleTimeout),
 	} {
@@ -132,6 +146,22 @@ func (m *Model) check() (diags base.Diagnostics) {
 		}
 	}
 	return diags
+}
+
+// maxProgram leaves room for the rest of a plan.
+const maxProgram = 15 << 20
+
+func readProgram(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxProgram+1))
+	if err == nil && len(text) > maxProgram {
+		err = fmt.Errorf("%s is larger than %d MiB; use an image that holds it, and command", name, maxProgram>>20)
+	}
+	return text, err
 }
 
 func idleError(s string) error {
@@ -165,7 +195,7 @@ func (m *Model) PlanCLI(_ context.Context, req llm.CLIRequest) (llm.CLIPlan, err
 	if req.Model == "" {
 		req.Model = defaultModel
 	}
-	opt := claudecode.Options{Command: m.cfg.Command, Upstream: m.base, Foreign: m.base != home, Env: m.cfg.CLIEnv, MaxRetries: m.cfg.MaxRetries}
+	opt := claudecode.Options{Command: m.cfg.Command, Program: m.program, Upstream: m.base, Foreign: m.base != home, Env: m.cfg.CLIEnv, MaxRetries: m.cfg.MaxRetries}
 	if m.cfg.APIKey != "" {
 		opt.Credential = &llm.Credential{Name: "api_key", Upstream: m.base, Header: "x-api-key"}
 	}

@@ -125,3 +125,12 @@ func TestCommands(t *testing.T) {
 		}
 	}
 }
+
+func TestClaudeStandIn(t *testing.T) {
+	s := create(t, NewProvider(), sandbox.Spec{})
+	const run = "ANTHROPIC_API_KEY=x CLAUDE_STAND_IN=tools claude-stand-in -p --output-format stream-json --verbose --model m 'do it'"
+	got := sh(t, s, "cd /tmp && "+run+" | tail -n 1 | grep -o '\"result\":\"[^\"]*\"'; cat stand-in.txt; rm stand-in.txt")
+	if want := "\"result\":\"The file says found: Linux 1000 /tmp\"\nfound:\nLinux\n1000\n/tmp\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

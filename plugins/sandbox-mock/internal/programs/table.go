@@ -20,4 +20,6 @@ var Table = map[string]func(*Proc) int{
 	"tty": tty, "basename": basename, "dirname": dirname, "xargs": xargs, "nohup": nohup, "nproc": nproc,
 	"base64": base64Program, "sha256sum": sum(sha256.New), "md5sum": sum(md5.New), "test": testProgram, "[": testProgram,
 	"expr": expr, "umask": func(p *Proc) int { p.print("0022\n"); return 0 }, "clear": func(*Proc) int { return 0 },
+
+	"claude-stand-in": claudeStandIn,
 }
