@@ -188,11 +188,11 @@ func TestCapture(t *testing.T) {
 	l := listen(t)
 	w := newWorld(t, l.Addr())
 	ctx, cancel := context.WithCancel(t.Context())
-	var file lockedBuffer
+	file := newLockedBuffer()
 	done := make(chan error, 1)
-	go func() { done <- w.net.Capture(ctx, network.Capture{SnapLength: 60}, &file) }()
-	waitFor(t, func() bool { return file.len() >= 24 })
-	if err := w.net.Capture(t.Context(), network.Capture{}, &file); !errors.Is(err, errdef.ErrState) {
+	go func() { done <- w.net.Capture(ctx, network.Capture{SnapLength: 60}, file) }()
+	file.await(t, 24)
+	if err := w.net.Capture(t.Context(), network.Capture{}, file); !errors.Is(err, errdef.ErrState) {
 		t.Errorf("a second capture: %v", err)
 	}
 	c := w.Dial(at(0))
@@ -200,7 +200,7 @@ func TestCapture(t *testing.T) {
 	c.Send("0123456789012345678901234567890123456789")
 	c.ExpectAck()
 	// SYN, SYN-ACK, ACK, the bytes and their ACK at least
-	waitFor(t, func() bool { return file.len() >= 24+5*(16+54) })
+	file.await(t, 24+5*(16+54))
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -210,11 +210,11 @@ func TestCapture(t *testing.T) {
 
 func TestCaptureHasACap(t *testing.T) {
 	w := newWorld(t)
-	var file lockedBuffer
+	file := newLockedBuffer()
 	done := make(chan error, 1)
 	const limit = 1000
-	go func() { done <- w.net.Capture(t.Context(), network.Capture{MaxBytes: limit}, &file) }()
-	waitFor(t, func() bool {
+	go func() { done <- w.net.Capture(t.Context(), network.Capture{MaxBytes: limit}, file) }()
+	again(t, func() bool {
 		w.Settled()
 		select {
 		case err := <-done:
@@ -294,7 +294,7 @@ func TestTheEndIsWatched(t *testing.T) {
 			return nil
 		})
 	}()
-	waitFor(t, w.net.att.log.Watched)
+	<-w.net.att.log.Watched()
 	c := w.Dial(at(0))
 	server := accept(t, l)
 	c.Send("12345")

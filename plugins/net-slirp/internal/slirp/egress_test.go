@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -45,7 +46,7 @@ func TestEgress(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
-		t.Skipf("no namespaces here: %v", err)
+		unavailable(t, "no namespaces here: %v", err)
 	}
 	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestInside")) {
 		t.Fatalf("%v\n%s", err, out)
@@ -55,6 +56,7 @@ func TestEgress(t *testing.T) {
 // seen is what servers got, by the address and port that it came to.
 type seen struct {
 	mu    sync.Mutex
+	grown sync.Cond
 	bytes map[string]string
 }
 
@@ -62,6 +64,22 @@ func (s *seen) add(at, b string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes[at] += b
+	s.grown.Broadcast()
+}
+
+// await waits for at least n bytes, and takes them.
+func (s *seen) await(t *testing.T, at string, n int) string {
+	t.Helper()
+	hang := time.AfterFunc(time.Minute, func() { panic(fmt.Sprintf("%s: %d bytes did not come to %s", t.Name(), n, at)) })
+	defer hang.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.bytes[at]) < n {
+		s.grown.Wait()
+	}
+	b := s.bytes[at]
+	delete(s.bytes, at)
+	return b
 }
 
 func (s *seen) take(at string) string {
@@ -101,6 +119,7 @@ func internet(t *testing.T) *seen {
 	up(home, "lo")
 	up(home, "here", theHost)
 	got := &seen{bytes: make(map[string]string)}
+	got.grown.L = &got.mu
 	must(taplink.InNamespace("", func() error {
 		ns, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
 		if err != nil {
@@ -235,9 +254,7 @@ func TestInsideEgress(t *testing.T) {
 			t.Errorf("the server got %d bytes before the name was there", len(b))
 		}
 		send(c, first[100:])
-		var b string
-		waitFor(t, func() bool { b += got.take(tlsWeb.String()); return len(b) >= len(first) })
-		if b != first {
+		if b := got.await(t, tlsWeb.String(), len(first)); b != first {
 			t.Errorf("the server got other %d bytes than the hello's %d", len(b), len(first))
 		}
 	})

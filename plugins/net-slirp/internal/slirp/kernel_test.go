@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -38,10 +37,7 @@ func newKernel(t *testing.T, mtu int, servers ...net.Addr) *kernel {
 func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...net.Addr) *kernel {
 	t.Helper()
 	if unix.Geteuid() != 0 {
-		if os.Getenv("VOIDBOX_REQUIRE_TAP") != "" {
-			t.Fatal("a TAP in a network namespace needs root")
-		}
-		t.Skip("a TAP in a network namespace needs root")
+		unavailable(t, "a TAP in a network namespace needs root")
 	}
 	spec := wiretest.Layout()
 	spec.MTU = mtu

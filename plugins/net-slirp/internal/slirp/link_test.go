@@ -91,7 +91,7 @@ func TestGuestReboots(t *testing.T) {
 	if n, err := server.Read(make([]byte, 1)); err == nil {
 		t.Errorf("the server read %d bytes", n)
 	}
-	waitFor(t, func() bool {
+	again(t, func() bool {
 		fresh.SYN()
 		return len(w.Settled(wiretest.Between(fresh.Remote, fresh.Local), wiretest.HasFlags(wiretest.Syn|wiretest.Ack))) > 0
 	})

@@ -3,6 +3,7 @@ package slirp
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -153,14 +155,34 @@ func service(guest netip.AddrPort, host net.Addr) network.Service {
 
 // lockedBuffer is a buffer that is looked at while it is written.
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	grown sync.Cond
+	b     bytes.Buffer
+}
+
+func newLockedBuffer() *lockedBuffer {
+	l := &lockedBuffer{}
+	l.grown.L = &l.mu
+	return l
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.grown.Broadcast()
 	return l.b.Write(p)
+}
+
+// await waits for at least n bytes.
+func (l *lockedBuffer) await(t testing.TB, n int) {
+	t.Helper()
+	hang := time.AfterFunc(time.Minute, func() { panic(fmt.Sprintf("%s: %d bytes did not come", t.Name(), n)) })
+	defer hang.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.b.Len() < n {
+		l.grown.Wait()
+	}
 }
 
 func (l *lockedBuffer) len() int { return len(l.bytes()) }
@@ -169,4 +191,13 @@ func (l *lockedBuffer) bytes() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return bytes.Clone(l.b.Bytes())
+}
+
+// unavailable skips a test for which this machine lacks something; where tests of machines are demanded, that is a failure.
+func unavailable(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("VOIDBOX_REQUIRE_VM") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format+" (with VOIDBOX_REQUIRE_VM=1 this is a failure)", args...)
 }

@@ -86,7 +86,7 @@ func (w *world) denials() (expect func(what, rule string)) {
 		})
 	}()
 	t.Cleanup(func() { cancel(); <-watching })
-	waitFor(t, func() bool { return w.net.att.log.Watched() })
+	<-w.net.att.log.Watched()
 	return func(what, rule string) {
 		t.Helper()
 		select {

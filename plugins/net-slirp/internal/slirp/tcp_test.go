@@ -300,7 +300,7 @@ func TestPortIsUsedAgainAtOnce(t *testing.T) {
 	c.Next += 1 << 20
 	next := &wiretest.Conn{G: c.G, Local: c.Local, Remote: c.Remote, Next: c.Next + 1, Window: 65535}
 	var answer []*wiretest.Packet
-	waitFor(t, func() bool { // as a guest asks again, should it have been quicker than the plugin's state
+	again(t, func() bool { // as a guest asks again, should it have been quicker than the plugin's state
 		w.Send(wiretest.TCP{From: c.Local, To: c.Remote, Seq: c.Next, Flags: wiretest.Syn, Window: 65535})
 		answer = w.Settled(wiretest.Between(c.Remote, c.Local), wiretest.HasFlags(wiretest.Syn|wiretest.Ack))
 		return len(answer) > 0
