@@ -1,0 +1,241 @@
+//go:build linux
+
+package sharefs
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
+	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+)
+
+const permissions = 0o777
+
+// newborn is a name that is about to be made.
+type newborn struct {
+	dir    *node
+	name   string
+	at     *descriptor // of dir, in front
+	record record      // what the inode needs that the host must not give it
+	mode   uint32      // on the host
+	done   func()
+}
+
+// conceive prepares a name of a directory for something of the given mode. The caller calls done.
+func (f *FS) conceive(q *Request, name string, mode uint32) (*newborn, error) {
+	dir, err := f.writable(q.Header.Node, name)
+	if err != nil {
+		return nil, err
+	}
+	unlock := dir.mount.change()
+	b := &newborn{dir: dir, name: name, mode: mode & permissions, done: unlock}
+	if err = f.vacate(b); err == nil {
+		front, _ := f.table.placesOf(dir)
+		b.at, err = f.table.hold(front)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	b.done = func() { f.table.release(b.at); unlock() }
+	if b.record, err = f.ownerOf(q, b, mode); err != nil {
+		b.done()
+		return nil, err
+	}
+	return b, nil
+}
+
+// ownerOf says what the guest has to see of an inode that the host makes the user's. In a directory with the set-group-ID bit it
+// gets the directory's group (inode(7)).
+func (f *FS) ownerOf(q *Request, b *newborn, mode uint32) (record, error) {
+	var st hostfs.Stat
+	if err := hostfs.StatFD(b.at.fd, &st); err != nil {
+		return record{}, err
+	}
+	r := recordOf(b.at.fd, unix.S_IFDIR)
+	parent := attrOf(b.dir, &st, &r)
+	hostGID := f.self.HostGID
+	if st.Mode&unix.S_ISGID != 0 {
+		hostGID = st.Gid
+	}
+	gid, bits := q.Header.GID, mode&specialBits
+	if parent.Mode&unix.S_ISGID != 0 {
+		gid = parent.GID
+		if mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISGID == 0 {
+			bits |= unix.S_ISGID
+		}
+	}
+	var want record
+	if b.dir.mount.guestUID(f.self.HostUID) != q.Header.UID {
+		want.uid, want.has = q.Header.UID, want.has|hasUID
+	}
+	if b.dir.mount.guestGID(hostGID) != gid {
+		want.gid, want.has = gid, want.has|hasGID
+	}
+	if bits != 0 {
+		want.bits, want.has = bits, want.has|hasBits
+	}
+	return want, nil
+}
+
+// deliver answers with the inode that was made under the name, once its record is written.
+func (f *FS) deliver(q *Request, b *newborn) (*node, error) {
+	var what found
+	if err := hostfs.StatName(b.at.fd, b.name, &what.stat); err != nil {
+		return nil, err
+	}
+	kind := uint32(what.stat.Mode) & unix.S_IFMT
+	what.front, what.record = true, b.record
+	forgetful := false
+	if b.record.has != 0 {
+		err := unix.EOPNOTSUPP
+		if canHaveRecord(kind) {
+			err = asErrno(hostfs.SetxattrName(b.at.fd, b.name, recordName, b.record.encode()))
+		}
+		forgetful = unrecordable(err)
+		if err != 0 && !forgetful {
+			return nil, err
+		}
+	}
+	n, err := f.table.enter(b.dir, b.name, &what)
+	if err != nil {
+		return nil, err
+	}
+	if forgetful {
+		f.table.remember(n, b.record)
+	}
+	a := attrOf(n, &what.stat, &b.record)
+	q.Reply = fuse.AppendEntryOut(q.Reply, n.id, &a, n.mount.valid)
+	return n, nil
+}
+
+func asErrno(err error) unix.Errno {
+	var errno unix.Errno
+	errors.As(err, &errno)
+	return errno
+}
+
+// unrecordable tells whether an inode cannot have a record on disk: it is a symbolic link, or the file system knows none.
+func unrecordable(err unix.Errno) bool { return err == unix.EOPNOTSUPP || err == unix.EPERM }
+
+// remember keeps the record of an inode in memory.
+func (t *table) remember(n *node, r record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.memory = r
+}
+
+// mkdir answers MKDIR.
+func (f *FS) mkdir(q *Request) error {
+	d := fuse.Decode(q.Body)
+	mode := d.Uint32()
+	d.Skip(4) // the kernel has applied the umask
+	name := d.String()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	b, err := f.conceive(q, name, mode&^unix.S_IFMT|unix.S_IFDIR)
+	if err != nil {
+		return err
+	}
+	defer b.done()
+	if err := unix.Mkdirat(b.at.fd, name, b.mode); err != nil {
+		return err
+	}
+	_, err = f.deliver(q, b)
+	return err
+}
+
+// mknod answers MKNOD. Whatever is not a regular file becomes an empty one that says so in its record.
+func (f *FS) mknod(q *Request) error {
+	d := fuse.Decode(q.Body)
+	mode, rdev := d.Uint32(), d.Uint32()
+	d.Skip(8)
+	name := d.String()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	kind := mode & unix.S_IFMT
+	if kind != unix.S_IFREG && !isSpecial(kind) {
+		return unix.EINVAL
+	}
+	b, err := f.conceive(q, name, mode&^unix.S_IFMT|unix.S_IFREG)
+	if err != nil {
+		return err
+	}
+	defer b.done()
+	if kind != unix.S_IFREG {
+		b.record.kind, b.record.rdev, b.record.has = kind, rdev, b.record.has|hasKind
+	}
+	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, b.mode)
+	if err != nil {
+		return err
+	}
+	_ = unix.Close(fd)
+	_, err = f.deliver(q, b)
+	return err
+}
+
+// symlink answers SYMLINK. Where it leads is the guest's business: nothing here follows it.
+func (f *FS) symlink(q *Request) error {
+	d := fuse.Decode(q.Body)
+	name, target := d.String(), d.String()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	b, err := f.conceive(q, name, unix.S_IFLNK|permissions)
+	if err != nil {
+		return err
+	}
+	defer b.done()
+	if err := unix.Symlinkat(target, b.at.fd, name); err != nil {
+		return err
+	}
+	_, err = f.deliver(q, b)
+	return err
+}
+
+// link answers LINK. A file keeps to its mount: through another one it could be written to.
+func (f *FS) link(q *Request) error {
+	d := fuse.Decode(q.Body)
+	id := d.Uint64()
+	name := d.String()
+	if err := d.Err(); err != nil {
+		return err
+	}
+	n, err := f.node(id)
+	if err != nil {
+		return err
+	}
+	dir, err := f.writable(q.Header.Node, name)
+	if err != nil {
+		return err
+	}
+	if n.mount != dir.mount {
+		return unix.EXDEV
+	}
+	defer dir.mount.change()()
+	b := &newborn{dir: dir, name: name}
+	if err := errors.Join(f.raise(n), f.vacate(b)); err != nil {
+		return err
+	}
+	front, _ := f.table.placesOf(n)
+	file, err := f.table.hold(front)
+	if err != nil {
+		return err
+	}
+	defer f.table.release(file)
+	into, _ := f.table.placesOf(dir)
+	at, err := f.table.hold(into)
+	if err != nil {
+		return err
+	}
+	defer f.table.release(at)
+	if err := hostfs.Link(file.fd, at.fd, name); err != nil {
+		return err
+	}
+	_, err = f.entry(q, dir, name)
+	return err
+}
