@@ -27,12 +27,12 @@ func (f *FS) getxattr(q *Request) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	n, err := f.node(q.Header.Node)
+	n, err := f.table.get(q.Header.Node)
 	if err != nil {
 		return err
 	}
 	switch {
-	case strings.HasPrefix(name, "system."):
+	case n.mount == nil || strings.HasPrefix(name, "system."):
 		return unix.EOPNOTSUPP
 	case !admitAttr(name):
 		return unix.ENODATA
