@@ -4,7 +4,7 @@ GO      ?= go
 BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/voidbox-run/voidbox/internal/version.version=$(VERSION)
-PLUGINS := vmm-kvm vmm-qemu network-slirp network-tap llm-claude llm-openai llm-ollama llm-replay sandbox-mock
+PLUGINS := vmm-kvm vmm-qemu share-virtiofs network-slirp network-tap llm-claude llm-openai llm-ollama llm-replay sandbox-mock
 AREAS   := boot block vsock link net share image run
 
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.

@@ -78,14 +78,11 @@ func (r *Run) checkSandbox(s *plan.Sandbox) error {
 	if b.kind == base.KindSandbox {
 		return nil
 	}
-	switch {
-	case s.Network != nil:
+	if s.Network != nil {
 		err = r.checkNetwork(s, b)
-	case len(s.Mounts) > 0:
-		err = errdef.New(errdef.ErrUnsupported, "sandbox %s: mounts are not supported yet on backend %s", s.Name, b.name).
-			WithRemedy("take the mount blocks out")
-	default:
-		return nil
+	}
+	if err == nil && len(s.Mounts) > 0 {
+		err = r.checkMounts(s, b)
 	}
 	if err == nil {
 		return nil

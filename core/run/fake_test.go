@@ -25,6 +25,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/llm"
 	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/share"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -108,6 +109,7 @@ func (p *fakePlugin) LLM() llm.LLM              { return p.llm }
 func (p *fakePlugin) Sandbox() sandbox.Provider { return p }
 func (p *fakePlugin) VMM() vmm.VMM              { return nil }
 func (p *fakePlugin) Network() network.Network  { return nil }
+func (p *fakePlugin) Share() share.Share        { return nil }
 func (p *fakePlugin) RuntimeDir() string        { return "" }
 func (p *fakePlugin) Exited() <-chan struct{}   { return p.exited }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/llm"
 	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/share"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -30,6 +31,7 @@ type Plugin interface {
 	LLM() llm.LLM
 	Network() network.Network
 	Sandbox() sandbox.Provider
+	Share() share.Share
 	VMM() vmm.VMM
 	RuntimeDir() string
 	Exited() <-chan struct{}

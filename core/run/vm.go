@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/image"
@@ -41,24 +42,31 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 	if err != nil {
 		return nil, err
 	}
-	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
+	files, err := r.lend(ctx, spec)
 	if err != nil {
 		r.cleanUp(net.close)
 		return nil, err
 	}
+	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: b.kind, Name: b.name, Instance: spec.Name, Config: settings(spec)})
+	if err != nil {
+		r.cleanUp(files.close)
+		r.cleanUp(net.close)
+		return nil, err
+	}
 	machine := vmSpec(spec)
-	machine.Network = net.guest
+	machine.Network, machine.Shares = net.guest, files.shares
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
-		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: net.links,
+		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: slices.Concat(net.links, files.links),
 		Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
 		r.cleanUp(plugin.Close)
+		r.cleanUp(files.close)
 		r.cleanUp(net.close)
 		return nil, fmt.Errorf("sandbox %s: %w", spec.Name, sorted(err))
 	}
 	return &environment{box: vm, backend: b, close: func(ctx context.Context) error {
-		return errors.Join(vm.Close(ctx), plugin.Close(ctx), net.close(ctx))
+		return errors.Join(vm.Close(ctx), plugin.Close(ctx), files.close(ctx), net.close(ctx))
 	}}, nil
 }
 

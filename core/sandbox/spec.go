@@ -48,6 +48,7 @@ type Spec struct {
 	Limits     sandbox.Limits // of each command that asks for none
 	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
 	Network    boot.Network   // what the agent configures; the zero value is the loopback only
+	Shares     boot.Shares    // what the agent mounts of the file system device
 
 	// ReadyTimeout is how long a boot may show no sign of progress; 0 means DefaultReadyTimeout. BootLimit bounds it as a
 	// whole; 0 means ten ready timeouts.
@@ -115,6 +116,7 @@ func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
 		ClockUnixNano: now.UnixNano(),
 		AnnouncePort:  announcePort,
 		Network:       s.Network,
+		Shares:        s.Shares,
 	}
 	for _, rule := range s.Commands {
 		c.Commands = append(c.Commands, boot.CommandRule(rule))

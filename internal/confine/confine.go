@@ -22,6 +22,8 @@ type Grants struct {
 	Files uint64
 	// TCP lets it listen and connect.
 	TCP bool
+	// Paths are what else it may do with files.
+	Paths []landlock.Rule
 }
 
 // cleanUp is what may be done in the directories of our own sockets.
@@ -64,7 +66,7 @@ func restrictFiles(g Grants) (bool, error) {
 	if g.TCP {
 		restrict = landlock.V5.BestEffort().RestrictPaths
 	}
-	return true, restrict(landlock.PathAccess(cleanUp, g.Dirs...).IgnoreIfMissing())
+	return true, restrict(append(g.Paths[:len(g.Paths):len(g.Paths)], landlock.PathAccess(cleanUp, g.Dirs...).IgnoreIfMissing())...)
 }
 
 func limitResources(maxFiles uint64) error {

@@ -57,7 +57,7 @@ func hackAnswer(on *atomic.Bool, message []byte) (answer []byte, ours bool) {
 	case on.Load() && op == opLookup && node == rootNode && string(message[headerIn:]) == pollName+"\x00":
 		errno, body = 0, make([]byte, 128)
 		binary.LittleEndian.PutUint64(body, pollNode)
-		binary.LittleEndian.PutUint64(body[24:], 60) // seconds for which the attributes hold
+		binary.LittleEndian.PutUint64(body[24:], 60)                    // seconds for which the attributes hold
 		binary.LittleEndian.PutUint32(body[40+60:], unix.S_IFREG|0o444) // fuse_entry_out.attr.mode
 	default:
 		return nil, false

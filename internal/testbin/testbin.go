@@ -14,17 +14,18 @@ import (
 
 // programs are the binaries by name, with the package that each is built from.
 var programs = map[string]string{
-	"voidbox":               "./cmd/voidbox",
-	"voidbox-guest-agent":   "./guest/agent",
-	"claude-stand-in":       "./guest/claude-stand-in",
-	"voidbox-vmm-kvm":       "./plugins/vmm-kvm",
-	"voidbox-vmm-qemu":      "./plugins/vmm-qemu",
-	"voidbox-network-slirp": "./plugins/net-slirp",
-	"voidbox-sandbox-mock":  "./plugins/sandbox-mock",
-	"voidbox-llm-claude":    "./plugins/llm-claude",
-	"voidbox-llm-ollama":    "./plugins/llm-ollama",
-	"voidbox-llm-openai":    "./plugins/llm-openai",
-	"voidbox-llm-replay":    "./plugins/llm-replay",
+	"voidbox":                "./cmd/voidbox",
+	"voidbox-guest-agent":    "./guest/agent",
+	"claude-stand-in":        "./guest/claude-stand-in",
+	"voidbox-vmm-kvm":        "./plugins/vmm-kvm",
+	"voidbox-vmm-qemu":       "./plugins/vmm-qemu",
+	"voidbox-share-virtiofs": "./plugins/share-virtiofs",
+	"voidbox-network-slirp":  "./plugins/net-slirp",
+	"voidbox-sandbox-mock":   "./plugins/sandbox-mock",
+	"voidbox-llm-claude":     "./plugins/llm-claude",
+	"voidbox-llm-ollama":     "./plugins/llm-ollama",
+	"voidbox-llm-openai":     "./plugins/llm-openai",
+	"voidbox-llm-replay":     "./plugins/llm-replay",
 }
 
 var build = sync.OnceValues(buildAll)

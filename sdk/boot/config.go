@@ -29,6 +29,7 @@ type Config struct {
 
 	Root    Root    `json:"root,omitzero"`
 	Mounts  []Mount `json:"mounts,omitempty"`
+	Shares  Shares  `json:"shares,omitzero"`
 	Network Network `json:"network,omitzero"`
 
 	// ClockUnixNano is the host's time when the configuration was made, in nanoseconds since 1970. The agent adds what the
@@ -102,6 +103,19 @@ type Mount struct {
 	FSType   string `json:"fstype"` // virtiofs, tmpfs, ext4 ...
 	ReadOnly bool   `json:"read_only,omitempty"`
 	Options  string `json:"options,omitempty"` // of the file system, comma separated
+}
+
+// Shares are directories and files of the host. They come by one file system device, whose root has one entry for each.
+type Shares struct {
+	Tag    string  `json:"tag,omitempty"` // of the device
+	Mounts []Share `json:"mounts,omitempty"`
+}
+
+// Share is one of them. Where it goes, missing directories are made, and a file for a file.
+type Share struct {
+	Name     string `json:"name"`   // of the entry
+	Target   string `json:"target"` // absolute
+	ReadOnly bool   `json:"read_only,omitempty"`
 }
 
 // Network describes what is configured by the agent. Without interfaces there is the loopback only.

@@ -66,6 +66,7 @@ func (c *Config) Validate() error {
 		{"hostname", checkHostname(c.Hostname)},
 		{"root", c.Root.check()},
 		{"mounts", checkEach(c.Mounts, Mount.check)},
+		{"shares", c.Shares.check()},
 		{"network", c.Network.check()},
 		{"clock_unix_ns", nonNegative(c.ClockUnixNano)},
 		{"seed", atMost(len(c.Seed), maxSeed)},
@@ -154,6 +155,23 @@ func (m Mount) check() error {
 		return errors.New("target is missing")
 	}
 	return optionalPath(m.Target)
+}
+
+func (s Shares) check() error {
+	if len(s.Mounts) > 0 && s.Tag == "" {
+		return errors.New("tag is missing")
+	}
+	return checkEach(s.Mounts, Share.check)
+}
+
+func (s Share) check() error {
+	if s.Name == "" || s.Name == "." || s.Name == ".." || strings.ContainsAny(s.Name, "/\x00") {
+		return fmt.Errorf("%q is no name of an entry", s.Name)
+	}
+	if s.Target == "" {
+		return errors.New("target is missing")
+	}
+	return optionalPath(s.Target)
 }
 
 func (n Network) check() error {

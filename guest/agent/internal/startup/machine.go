@@ -130,6 +130,9 @@ func (s *starter) mounts() error {
 	if err := machine.MountAll(s.config.Mounts); err != nil {
 		return err
 	}
+	if err := machine.MountShares(s.config.Shares); err != nil {
+		return err
+	}
 	user := s.config.User
 	if user == (boot.User{}) {
 		user = boot.DefaultUser

@@ -3,15 +3,13 @@
 package jail
 
 import (
-	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
-	"github.com/voidbox-run/voidbox/internal/capability"
+	"github.com/voidbox-run/voidbox/internal/confine"
 )
 
 // Grants are what a confined process keeps.
@@ -20,11 +18,11 @@ type Grants struct {
 	Sockets []string
 	// Read and Write are descriptors of O_PATH: what lies below may be read, and changed.
 	Read, Write []int
+	// Files bounds its descriptors.
+	Files uint64
 }
 
 const (
-	cleanUp = landlock.AccessFSSet(ll.AccessFSReadDir | ll.AccessFSRemoveFile | ll.AccessFSRemoveDir)
-
 	readFile = landlock.AccessFSSet(ll.AccessFSReadFile)
 	readDir  = readFile | landlock.AccessFSSet(ll.AccessFSReadDir)
 
@@ -35,31 +33,16 @@ const (
 
 // Process confines every thread of this process, for good.
 func Process(g Grants) error {
-	os.Clearenv()
-	for _, step := range []struct {
-		what string
-		do   func() error
-	}{
-		{"forbid core dumps", func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }},
-		{"hide from other processes", func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }},
-		{"drop capabilities", capability.Drop},
-		{"forbid new privileges", func() error { return ll.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-		{"restrict files", func() error { return restrictFiles(g) }},
-		{"restrict system calls", restrictCalls},
-	} {
-		if err := step.do(); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
-		}
+	paths, err := g.paths()
+	if err != nil {
+		return err
 	}
-	return nil
+	return confine.Process(confine.Grants{Dirs: g.Sockets, Files: g.Files, Paths: paths}, restrictCalls)
 }
 
-// restrictFiles leaves the process what was granted, as far as this kernel has Landlock.
-func restrictFiles(g Grants) error {
-	if _, err := ll.LandlockGetABIVersion(); err != nil {
-		return nil
-	}
-	rules := []landlock.Rule{landlock.PathAccess(cleanUp, g.Sockets...).IgnoreIfMissing()}
+// paths are the mounts, each by the descriptor that was opened, wherever its path leads by now.
+func (g Grants) paths() ([]landlock.Rule, error) {
+	var rules []landlock.Rule
 	for _, grant := range []struct {
 		fds       []int
 		file, dir landlock.AccessFSSet
@@ -68,7 +51,7 @@ func restrictFiles(g Grants) error {
 			access := grant.file
 			var st unix.Stat_t
 			if err := unix.Fstat(fd, &st); err != nil {
-				return err
+				return nil, err
 			}
 			if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 				access = grant.dir
@@ -76,5 +59,5 @@ func restrictFiles(g Grants) error {
 			rules = append(rules, landlock.PathAccess(access, "/proc/self/fd/"+strconv.Itoa(fd)))
 		}
 	}
-	return landlock.V5.BestEffort().RestrictPaths(rules...)
+	return rules, nil
 }

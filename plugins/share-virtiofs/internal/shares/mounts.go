@@ -94,8 +94,8 @@ func closeMounts(mounts []sharefs.Mount) {
 }
 
 // grants are what the process keeps.
-func grants(runtimeDir string, mounts []sharefs.Mount) jail.Grants {
-	g := jail.Grants{Sockets: []string{runtimeDir}}
+func grants(runtimeDir string, mounts []sharefs.Mount, descriptors int) jail.Grants {
+	g := jail.Grants{Sockets: []string{runtimeDir}, Files: uint64(descriptors)}
 	for _, m := range mounts {
 		if m.ReadOnly {
 			g.Read = append(g.Read, m.Root)

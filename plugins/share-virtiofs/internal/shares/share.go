@@ -84,7 +84,7 @@ func (s *Share) Attach(_ context.Context, a share.Attachment) (string, error) {
 	if confine == nil {
 		confine = jail.Process
 	}
-	if err := confine(grants(s.opt.RuntimeDir, mounts)); err != nil {
+	if err := confine(grants(s.opt.RuntimeDir, mounts, descriptors)); err != nil {
 		_ = l.Close()
 		fs.Close()
 		return "", errdef.New(errdef.ErrUnavailable, "close the jail: %w", err)
