@@ -29,19 +29,24 @@ func (e *MachineError) Unwrap() error { return e.Err }
 type PluginError struct {
 	Plugin string // kind and name, such as llm-echo
 	Err    error
+	Also   error // why no other could take its place; nil where nobody tried
 }
 
 func (e *PluginError) Error() string {
+	text := fmt.Sprintf("plugin %s died: %v", e.Plugin, e.Err)
 	var exit *pluginhost.ExitError
 	if errors.As(e.Err, &exit) {
-		return exit.Error()
+		text = exit.Error()
 	}
-	return fmt.Sprintf("plugin %s died: %v", e.Plugin, e.Err)
+	if e.Also != nil {
+		text += fmt.Sprintf("; another in its place: %v", e.Also)
+	}
+	return text
 }
 func (e *PluginError) Unwrap() error { return e.Err }
 
 // pluginDied is a PluginError that says how to find out more.
-func pluginDied(name string, err error) error {
+func pluginDied(name string, err error) *PluginError {
 	return &PluginError{Plugin: name, Err: errdef.New(errdef.ErrUnavailable, "%w", err).
 		WithRemedy("run it again with --verbose, which shows what the plugin logs; if it was killed, `dmesg` tells whether memory ran out")}
 }

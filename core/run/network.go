@@ -1,14 +1,11 @@
 package run
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"slices"
 
-	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
-	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/policy"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/boot"
@@ -19,20 +16,6 @@ import (
 
 // netDevice is the ID of a VM's network device.
 const netDevice = "net0"
-
-// connection is a VM's way to its network plugin. The zero value is a VM without a network.
-type connection struct {
-	links []vmm.Link
-	guest boot.Network
-	end   func(ctx context.Context) error
-}
-
-func (c connection) close(ctx context.Context) error {
-	if c.end == nil {
-		return nil
-	}
-	return c.end(ctx)
-}
 
 // checkNetwork finds what a network block asks for and cannot get: a device for it, a plugin, a policy that can be held.
 func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
@@ -58,40 +41,6 @@ func (r *Run) checkNetwork(s *plan.Sandbox, b backend) error {
 		return fmt.Errorf("sandbox %s: %w", s.Name, err)
 	}
 	return r.checkCapture(s)
-}
-
-// connect starts the network plugin of a sandbox, one process for each, and attaches the guest that is to come.
-func (r *Run) connect(ctx context.Context, s *plan.Sandbox, events event.Scope) (connection, error) {
-	if s.Network == nil {
-		return connection{}, nil
-	}
-	attachment, err := policy.Attachment(s.Network, policy.LocalHost())
-	if err != nil {
-		return connection{}, &ConfigError{Err: fmt.Errorf("sandbox %s: %w", s.Name, err)}
-	}
-	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{
-		Kind: base.KindNetwork, Name: s.Network.Plugin, Instance: s.Name, Config: s.Network.Config,
-	})
-	if err != nil {
-		return connection{}, err
-	}
-	attached, err := plugin.Network().Attach(ctx, attachment)
-	if err != nil {
-		r.cleanUp(plugin.Close)
-		return connection{}, fmt.Errorf("sandbox %s: network: %w", s.Name, sorted(err))
-	}
-	net := r.networks.open(ctx, s.Name, attachment, plugin, events)
-	if err := r.capture(ctx, net); err != nil {
-		r.cleanUp(func(ctx context.Context) error { return r.networks.close(ctx, net) })
-		return connection{}, fmt.Errorf("sandbox %s: %w", s.Name, err)
-	}
-	net.ports.noteAttached(attachment.Published, attached.Published)
-	return connection{
-		links: []vmm.Link{{
-			Kind: vmm.LinkNet, ID: netDevice, SocketPath: attached.SocketPath, MAC: attachment.GuestMAC, MTU: attachment.MTU, Queues: attachment.QueuePairs,
-		}},
-		guest: guestNetwork(attachment), end: func(ctx context.Context) error { return r.networks.close(ctx, net) },
-	}, nil
 }
 
 // guestNetwork is what the guest agent configures.

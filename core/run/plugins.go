@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
@@ -80,6 +81,9 @@ type member struct {
 	done   chan struct{} // closed when plugin or err is set
 	plugin Plugin
 	err    error
+
+	died  func(*PluginError) // told of its death in the crew's place; may be nil
+	spare atomic.Bool        // another would take its place
 }
 
 func newCrew(h Host, died func(error)) *crew {
@@ -89,7 +93,10 @@ func newCrew(h Host, died func(error)) *crew {
 // shared returns the plugin of a key, and starts it if nobody has. Its start belongs to the run, whose context is ctx; waiting
 // for it ends with the caller's.
 func (c *crew) shared(run, ctx context.Context, key any, req pluginhost.Request) (Plugin, error) {
-	m := c.begin(run, key, req)
+	return c.begin(run, key, req).wait(ctx)
+}
+
+func (m *member) wait(ctx context.Context) (Plugin, error) {
 	select {
 	case <-m.done:
 		return m.plugin, m.err
@@ -103,18 +110,31 @@ func (c *crew) begin(run context.Context, key any, req pluginhost.Request) *memb
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.members[key]
-	if m != nil {
-		return m
+	if m == nil {
+		m = c.add(run, req, nil)
+		c.members[key] = m
 	}
-	m = &member{name: fmt.Sprintf("%s-%s", req.Kind, req.Name), done: make(chan struct{})}
-	c.members[key] = m
+	return m
+}
+
+// add starts a plugin in the background.
+func (c *crew) add(run context.Context, req pluginhost.Request, died func(*PluginError)) *member {
+	m := &member{name: fmt.Sprintf("%s-%s", req.Kind, req.Name), done: make(chan struct{}), died: died}
 	c.watches.Go(func() { c.start(run, m, req) })
 	return m
 }
 
 // own starts a plugin that nobody else shares. The caller closes it.
 func (c *crew) own(run, ctx context.Context, req pluginhost.Request) (Plugin, error) {
-	return c.shared(run, ctx, new(member), req)
+	return c.add(run, req, nil).wait(ctx)
+}
+
+// replaceable is own for a plugin in whose place another may be put: died is told of its death, and tells the crew if it finds
+// no other.
+func (c *crew) replaceable(run, ctx context.Context, req pluginhost.Request, died func(*PluginError)) (*member, error) {
+	m := c.add(run, req, died)
+	_, err := m.wait(ctx)
+	return m, err
 }
 
 func (c *crew) start(ctx context.Context, m *member, req pluginhost.Request) {
@@ -131,19 +151,23 @@ func (c *crew) start(ctx context.Context, m *member, req pluginhost.Request) {
 	}
 	select {
 	case <-m.plugin.Exited():
-		if err := m.plugin.Err(); err != nil {
+		switch err := m.plugin.Err(); {
+		case err == nil:
+		case m.died != nil:
+			m.died(pluginDied(m.name, err))
+		default:
 			c.died(pluginDied(m.name, err))
 		}
 	case <-c.closed:
 	}
 }
 
-// dead returns a PluginError when a plugin has died, perhaps so recently that nobody was told yet.
+// dead returns a PluginError when a plugin has died that is not replaced, perhaps so recently that nobody was told yet.
 func (c *crew) dead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.opened {
-		if err := m.plugin.Err(); err != nil {
+		if err := m.plugin.Err(); err != nil && !m.spare.Load() {
 			return pluginDied(m.name, err)
 		}
 	}

@@ -54,9 +54,9 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 		return nil, err
 	}
 	machine := vmSpec(spec)
-	machine.Network, machine.Shares = net.guest, files.shares
+	machine.Network, machine.Shares = net.guest(), files.shares
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
-		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: slices.Concat(net.links, files.links),
+		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: slices.Concat(net.links(), files.links),
 		Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
@@ -65,6 +65,11 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 		r.cleanUp(net.close)
 		return nil, fmt.Errorf("sandbox %s: %w", spec.Name, sorted(err))
 	}
+	able, err := r.cfg.Host.Capabilities(ctx, b.kind, b.name)
+	if err != nil {
+		able = nil // then it is not asked for what it may not be able to do
+	}
+	net.running(plugin.VMM(), able)
 	return &environment{box: vm, backend: b, close: func(ctx context.Context) error {
 		return errors.Join(vm.Close(ctx), plugin.Close(ctx), files.close(ctx), net.close(ctx))
 	}}, nil
