@@ -39,6 +39,10 @@ func (m meter) cost(u llm.Usage) llm.Usage {
 	if u.CostKnown || m.price == nil {
 		return u
 	}
+	// The sum of many requests does not tell whether one of them was longer than the price holds for.
+	if read := u.InputTokens + u.CacheReadTokens + u.CacheWriteTokens; m.price.UpTo > 0 && read > m.price.UpTo {
+		return u
+	}
 	const million = 1e6
 	u.CostKnown = true
 	u.CostUSD = (float64(u.InputTokens)*m.price.Input + float64(u.OutputTokens)*m.price.Output +

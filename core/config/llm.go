@@ -22,12 +22,41 @@ const maxSkillText = 1 << 20
 // evalLLM reads an llm block: the plugin's arguments and the core's.
 func (l *loader) evalLLM(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	config, core := l.pluginAndCore(b, base.KindLLM, llmBlock)
-	m := &plan.LLM{Block: config, Model: core.str("model")}
+	m := &plan.LLM{Block: config, Model: core.str("model"), Price: core.price()}
 	if !core.ok() {
 		return cty.NilVal, core.diags
 	}
 	l.plan.LLMs = append(l.plan.LLMs, m)
 	return cty.CapsuleVal(llmType, m), core.diags
+}
+
+// price reads the price of an llm block's model. What is read from and written to the provider's cache costs as much as other input
+// unless the block says so.
+func (d *decoder) price() *plan.Price {
+	input, output := d.dollars("input_price", -1), d.dollars("output_price", -1)
+	read, write := d.dollars("cache_read_price", input), d.dollars("cache_write_price", input)
+	if input < 0 && output < 0 && read < 0 && write < 0 {
+		return nil
+	}
+	if input < 0 || output < 0 {
+		d.fail(at(d.content.MissingItemRange, "Half a price", "Set both \"input_price\" and \"output_price\", or neither."))
+		return nil
+	}
+	return &plan.Price{Input: input, Output: output, CacheRead: read, CacheWrite: write}
+}
+
+// dollars reads an amount of money.
+func (d *decoder) dollars(name string, def float64) float64 {
+	v, ok := d.value(name, cty.Number)
+	if !ok || !v.IsKnown() {
+		return def
+	}
+	usd, _ := v.AsBigFloat().Float64()
+	if !(usd >= 0 && usd <= 1e6) {
+		d.fail(at(d.rng(name), "Invalid price", "%q must be in US dollars for a million tokens, from 0 to a million.", name))
+		return def
+	}
+	return usd
 }
 
 // evalSkill reads a skill block.

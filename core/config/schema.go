@@ -125,6 +125,10 @@ var llmBlock = &block{
 	Doc: "A model provider, configured. The plugin declares further arguments.",
 	Arguments: []argument{
 		{Name: "model", Type: "string", Doc: "Model of the agents that name none.", Default: "the provider's"},
+		{Name: "input_price", Type: "number", Doc: "What the model costs to read, in US dollars for a million tokens.", Default: "what the table of prices says"},
+		{Name: "output_price", Type: "number", Doc: "What it costs to write. Either both are given or none."},
+		{Name: "cache_read_price", Type: "number", Doc: "What it costs to read from the provider's cache.", Default: "`input_price`"},
+		{Name: "cache_write_price", Type: "number", Doc: "What it costs to write into the provider's cache.", Default: "`input_price`"},
 	},
 }
 

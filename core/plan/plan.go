@@ -49,7 +49,11 @@ type Block struct {
 type LLM struct {
 	Block
 	Model string // default model of the agents that use it; empty means the provider's
+	Price *Price // of that model; nil means what the table of prices says
 }
+
+// Price is in US dollars for a million tokens.
+type Price struct{ Input, Output, CacheRead, CacheWrite float64 }
 
 // Skill is a configured skill. Its kind is in Block.Plugin: file and inline are built in.
 type Skill struct {

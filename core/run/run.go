@@ -16,6 +16,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/pipeline"
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/price"
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/kvmhost"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -92,6 +93,7 @@ type Run struct {
 	id     string
 	target target
 	redact plan.Redactor
+	prices price.Table
 	dir    *observe.RunDir // nil without one
 
 	ctx      context.Context // of the run's work; set by Run

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,10 @@ import (
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/pipeline"
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/price"
 	"github.com/voidbox-run/voidbox/core/skill"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/llm"
 )
 
 // stageState is what a run remembers of a stage over its attempts. Attempts follow each other, so that it needs no lock; the
@@ -56,7 +59,10 @@ func (r *Run) runStages(result *Result) error {
 
 // preflight finds what would fail later: skills that cannot be read, backends and networks that are not there. Then it starts
 // the providers, so that they come up while the first sandboxes do.
-func (r *Run) preflight() error {
+func (r *Run) preflight() (err error) {
+	if r.prices, err = price.Load(); err != nil {
+		return &ConfigError{Err: err}
+	}
 	checked := map[*plan.Sandbox]bool{}
 	for _, s := range r.target.stages {
 		a := s.Agent
@@ -127,10 +133,19 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	ctx, unwatch := env.watch(ctx)
 	defer unwatch()
 	return agent.Run(ctx, agent.Config{
-		Agent: bound, LLM: provider.LLM(), Sandbox: env, Skills: skills, Events: events.Child(),
+		Agent: bound, LLM: r.priced(provider.LLM(), bound), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
 		Reach:        r.reach(bound, events),
 	})
+}
+
+// priced adds to a provider what its models cost.
+func (r *Run) priced(m llm.LLM, a *plan.AgentRun) llm.LLM {
+	var own *price.Price
+	if p := a.LLM.Price; p != nil {
+		own = &price.Price{Rates: price.Rates(*p)}
+	}
+	return price.Provider(m, cmp.Or(a.Model, a.LLM.Model), own, r.prices)
 }
 
 // release ends a sandbox, or keeps it when that is asked for.

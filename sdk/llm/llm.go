@@ -55,7 +55,12 @@ type Model struct {
 }
 
 // Price is in US dollars for a million tokens.
-type Price struct{ Input, Output, CacheRead, CacheWrite float64 }
+type Price struct {
+	Input, Output, CacheRead, CacheWrite float64
+	// UpTo is how many tokens a request may read for the price to hold; 0 means any number. It does not cross the wire: what longer
+	// requests cost is known to the core.
+	UpTo uint64
+}
 
 // CLIRequest says what an agent run needs of a command-line agent.
 type CLIRequest struct {
