@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -50,11 +51,12 @@ type attachment struct {
 	cancel    context.CancelFunc
 	ends      sync.WaitGroup
 	once      sync.Once
+	now       func() time.Time
 	gone      chan struct{} // closed when everything has ended
 }
 
 // attach puts a network together, with its link to be fetched at path.
-func attach(spec network.Attachment, path string, servers func() []netip.AddrPort) (*attachment, error) {
+func attach(spec network.Attachment, path string, opt Options) (*attachment, error) {
 	if err := check(&spec); err != nil {
 		return nil, err
 	}
@@ -68,9 +70,9 @@ func attach(spec network.Attachment, path string, servers func() []netip.AddrPor
 	if err != nil {
 		return nil, err
 	}
-	a := &attachment{spec: spec, policy: evaluator, gone: make(chan struct{})}
+	a := &attachment{spec: spec, policy: evaluator, now: opt.Now, gone: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	a.openResolver(servers)
+	a.openResolver(opt.Resolvers)
 	if err := a.build(path); err != nil {
 		a.close()
 		return nil, err
@@ -136,7 +138,7 @@ func (a *attachment) forward() {
 	})
 	a.udp = udp.New(udp.Config{
 		Stack: a.stack, NIC: nicID, MTU: a.spec.MTU, Loop: a.loop, Policy: a.policy, Log: &a.log, ICMP: &sender, Gateway: gateway, Guest: guest,
-		Local: a.localUDP(),
+		Local: a.localUDP(), Now: a.now,
 	})
 	a.icmp = icmp.New(icmp.Config{
 		Sender: sender, Loop: a.loop, Policy: a.policy, Log: &a.log, Own: slices.Concat(gateway, a.spec.DNS),

@@ -25,12 +25,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newNetwork returns a network that leaves the test free.
 func newNetwork(t testing.TB) *Network {
 	t.Helper()
+	return newNetworkBy(t, nil)
+}
+
+// newNetworkBy is newNetwork by another clock.
+func newNetworkBy(t testing.TB, now func() time.Time) *Network {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "slirp") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := New()
-	n.Configure(Options{RuntimeDir: dir, Confine: func(jail.Grants) error { return nil }})
+	n.Configure(Options{RuntimeDir: dir, Confine: func(jail.Grants) error { return nil }, Now: now})
 	t.Cleanup(func() {
 		if err := n.Drain(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)

@@ -30,6 +30,8 @@ type Options struct {
 	Confine func(jail.Grants) error
 	// Resolvers returns the host's resolvers; nil means those of /etc/resolv.conf.
 	Resolvers func() []netip.AddrPort
+	// Now is the clock by which flows are idle; nil means time.Now.
+	Now func() time.Time
 }
 
 // Network serves one attachment.
@@ -61,7 +63,7 @@ func (n *Network) Attach(_ context.Context, a network.Attachment) (network.Attac
 		n.opt.Processors(1) // netstack looks at it when it is made
 	}
 	path := filepath.Join(n.opt.RuntimeDir, "link.sock")
-	att, err := attach(a, path, n.opt.Resolvers)
+	att, err := attach(a, path, n.opt)
 	if err != nil {
 		return network.Attached{}, err
 	}

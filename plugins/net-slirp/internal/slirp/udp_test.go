@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/voidbox-run/voidbox/internal/wiretest"
 	"github.com/voidbox-run/voidbox/sdk/network"
@@ -235,4 +237,47 @@ func TestServiceOfDatagramsThatIsNotThere(t *testing.T) {
 	w := newWorldWith(t, spec)
 	w.Send(wiretest.UDP{From: addrPort(wiretest.GuestIP, 5000), To: at(0), Payload: []byte("anybody?")})
 	w.Expect("port unreachable", wiretest.IsICMP(3, 3))
+}
+
+// A flow that nobody has answered ends after half a minute without a datagram, one that was answered after two.
+func TestIdleFlowsEnd(t *testing.T) {
+	server, addr := listenUDP(t, netip.MustParseAddr("127.0.0.1"))
+	spec := wiretest.Layout()
+	spec.Services = []network.Service{{Name: "time", Guest: at(0), UDPAddress: addr.String()}}
+	var passed atomic.Int64 // beyond the real time
+	n := newNetworkBy(t, func() time.Time { return time.Now().Add(time.Duration(passed.Load())) })
+	w := &world{Guest: wiretest.Attach(t, n, spec), net: n, spec: spec}
+	w.Settled()
+	next := collect(t, w)
+	asked, answered := addrPort(wiretest.GuestIP, 5000), addrPort(wiretest.GuestIP, 5001)
+	w.Send(wiretest.UDP{From: asked, To: at(0), Payload: []byte("anybody?")}, wiretest.UDP{From: answered, To: at(0), Payload: []byte("you?")})
+	b := make([]byte, 100)
+	for range 2 {
+		n, from, err := server.ReadFromUDPAddrPort(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(b[:n]) == "you?" {
+			if _, err := server.WriteToUDPAddrPort([]byte("yes"), from); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	expectDatagram(w, at(0), answered, 3)
+	for _, step := range []struct {
+		pass  time.Duration
+		flows uint64
+		ends  netip.AddrPort // the zero one for none
+	}{{20 * time.Second, 2, netip.AddrPort{}}, {15 * time.Second, 1, asked}, {80 * time.Second, 1, netip.AddrPort{}}, {10 * time.Second, 0, answered}} {
+		passed.Add(int64(step.pass))
+		w.net.att.udp.Sweep()
+		if got := w.stat("udp.flows"); got != step.flows {
+			t.Fatalf("%d flows after %s, want %d", got, time.Duration(passed.Load()), step.flows)
+		}
+		if step.ends.IsValid() {
+			if e := next(network.Closed); e.Source != step.ends.String() {
+				t.Errorf("closed %+v, want %v", e, step.ends)
+			}
+		}
+	}
 }

@@ -51,7 +51,7 @@ func (f *Forwarder) open(p pair, length int) *flow {
 		f.deny(asked, verdict, length)
 		return nil
 	}
-	fl := &flow{f: f, pair: p, asked: asked, verdict: verdict, began: time.Now(), fd: -1}
+	fl := &flow{f: f, pair: p, asked: asked, verdict: verdict, began: f.cfg.Now(), fd: -1}
 	if err := f.connect(fl); err != nil {
 		f.cfg.Policy.Release()
 		if errors.Is(err, errOwnHost) {
@@ -145,12 +145,14 @@ func (f *Forwarder) end(fl *flow) {
 	fl.mu.Unlock()
 	f.cfg.Policy.Release()
 	f.count.closed.Add(1)
-	f.cfg.Log.Closed(fl.asked, fl.verdict, fl.sent.Load(), fl.received.Load(), time.Since(fl.began))
+	f.cfg.Log.Closed(fl.asked, fl.verdict, fl.sent.Load(), fl.received.Load(), fl.age())
 }
 
-func (fl *flow) touch() { fl.used.Store(int64(time.Since(fl.began))) }
+func (fl *flow) age() time.Duration { return fl.f.cfg.Now().Sub(fl.began) }
 
-func (fl *flow) idle() time.Duration { return time.Since(fl.began) - time.Duration(fl.used.Load()) }
+func (fl *flow) touch() { fl.used.Store(int64(fl.age())) }
+
+func (fl *flow) idle() time.Duration { return fl.age() - time.Duration(fl.used.Load()) }
 
 func (fl *flow) quote(length int) icmp.Quote {
 	return icmp.Quote{Protocol: udp.ProtocolNumber, Source: fl.pair.guest, Destination: fl.pair.peer, Length: 8 + length}

@@ -43,6 +43,8 @@ type Config struct {
 	Local  map[netip.AddrPort]Serve
 	// Gateway are the addresses from which published ports reach the guest; Guest are the guest's.
 	Gateway, Guest []netip.Addr
+	// Now is the clock by which flows are idle; nil means time.Now.
+	Now func() time.Time
 }
 
 // Forwarder forwards UDP.
@@ -66,7 +68,10 @@ func New(cfg Config) *Forwarder {
 	f := &Forwarder{
 		cfg: cfg, flows: make(map[pair]*flow), published: make(map[uint16]*listener), scratch: make([]byte, 65536),
 	}
-	f.sweep = time.AfterFunc(sweepTime, f.sweepIdle)
+	if cfg.Now == nil {
+		f.cfg.Now = time.Now
+	}
+	f.sweep = time.AfterFunc(sweepTime, f.Sweep)
 	cfg.Stack.SetTransportProtocolHandler(udp.ProtocolNumber, f.handle)
 	return f
 }

@@ -24,7 +24,8 @@ func (f *Forwarder) Stats(s map[string]uint64) {
 	s["udp.flows"] = uint64(len(f.flows))
 }
 
-func (f *Forwarder) sweepIdle() {
+// Sweep ends the flows that nobody has used for a while. It happens by itself every few seconds.
+func (f *Forwarder) Sweep() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {

@@ -3,7 +3,6 @@ package udp
 import (
 	"errors"
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,7 +133,7 @@ func (l *listener) client(from netip.AddrPort) *flow {
 		return nil
 	}
 	fl := &flow{
-		f: l.f, pair: p, listener: l, client: from, began: time.Now(), fd: l.fd,
+		f: l.f, pair: p, listener: l, client: from, began: l.f.cfg.Now(), fd: l.fd,
 		asked:   policy.Flow{Protocol: network.UDP, Source: from, Destination: p.guest},
 		verdict: policy.Verdict{Allow: true, Rule: RulePublished},
 	}
