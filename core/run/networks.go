@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/sdk/network"
@@ -23,6 +24,7 @@ type guestNet struct {
 	network.Network
 	stage, sandbox string
 	layout         network.Attachment
+	policy         atomic.Pointer[network.Policy] // that holds now
 	plugin         Plugin
 	report         flowReport
 	ports          ports
@@ -38,6 +40,7 @@ func (n *networks) open(ctx context.Context, sandbox string, layout network.Atta
 		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, layout: layout, plugin: plugin,
 		report: flowReport{sandbox: sandbox, events: events}, watched: make(chan struct{}),
 	}
+	g.policy.Store(&layout.Policy)
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(g.watched)
@@ -50,6 +53,15 @@ func (n *networks) open(ctx context.Context, sandbox string, layout network.Atta
 	}
 	n.live[g.stage] = g
 	return g
+}
+
+// update replaces the network's policy, also for a plugin that should take this one's place.
+func (g *guestNet) update(ctx context.Context, p network.Policy) error {
+	_, err := g.UpdatePolicy(ctx, p)
+	if err == nil {
+		g.policy.Store(&p)
+	}
+	return err
 }
 
 // close ends a network, which the guest has left.

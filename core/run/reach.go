@@ -33,7 +33,7 @@ func (r *Run) reach(bound *plan.AgentRun, events event.Scope) func(context.Conte
 				Remedy:  "if the model is on the host, declare a service for it in the network block, and make that address the base_url",
 			})
 		}
-		if _, err := nets[0].UpdatePolicy(ctx, p); err != nil {
+		if err := nets[0].update(ctx, p); err != nil {
 			return fmt.Errorf("sandbox %s: let it reach its model: %w", bound.Sandbox.Name, err)
 		}
 		return nil

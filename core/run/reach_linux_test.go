@@ -84,3 +84,31 @@ func TestHostsOfAProvider(t *testing.T) {
 		}
 	}
 }
+
+// A plugin that takes the place of one that died lets the guest through to its model, too.
+func TestTheModelsHostsAreLetThroughAgain(t *testing.T) {
+	n := &plan.Network{Egress: &plan.Egress{}}
+	var h *harness
+	h, host := newRelinking(t, n, nil)
+	rule := ""
+	h.host.llms["fake"] = commandLine([]string{"192.0.2.9:443"}, func() {
+		host.kill()
+		host.reconnect()
+		g, err := h.started.networks.only("")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		v, err := g.Explain(context.Background(), network.Flow{Protocol: network.TCP, Host: "192.0.2.9", Port: 443})
+		if err != nil {
+			t.Error(err)
+		}
+		rule = v.Rule
+	})
+	if _, err := h.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rule != "llm fake.main" {
+		t.Errorf("the model is judged by %s", rule)
+	}
+}

@@ -155,7 +155,7 @@ func (u *uplink) replace(death error) error {
 		return nil
 	})
 	a := u.attachment
-	a.Published = old.ports.again()
+	a.Published, a.Policy = old.ports.again(), *old.policy.Load()
 	if err := u.attach(u.ctx, a); err != nil {
 		return err
 	}
