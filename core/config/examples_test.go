@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/plan"
@@ -15,6 +17,7 @@ func TestExamplesLoad(t *testing.T) {
 	for _, path := range files {
 		for _, backend := range []string{plan.BackendAuto, plan.BackendMock} {
 			opt := options()
+			opt.SecretsOptional = true
 			opt.Vars = map[string]string{"backend": backend}
 			for _, s := range load(t, path, opt).Sandboxes {
 				if s.Backend != backend {
@@ -42,5 +45,30 @@ func TestParallelExampleIsADiamond(t *testing.T) {
 	}
 	if tokens, err := p.Pipelines[0].Outputs[1].Value(results); err != nil || tokens != int64(9) {
 		t.Errorf("tokens %v, %v", tokens, err)
+	}
+}
+
+// The page of each provider begins with a file to copy, and whatever else of the language it shows is written as it should be.
+func TestProviderPages(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/providers/*.md")
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("pages %v, %v", pages, err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+		for _, b := range blocks {
+			formatted, diags := Format(b[1], page)
+			if diags.HasErrors() || string(formatted) != string(b[1]) {
+				t.Errorf("%s: %v, formatted:\n%s", page, diags, formatted)
+			}
+		}
+		p, diags := loadText(t, string(blocks[0][1]), Options{LookupEnv: environment, SecretsOptional: true})
+		if p == nil || len(p.Agents) != 1 {
+			t.Errorf("%s: %v", page, diags)
+		}
 	}
 }

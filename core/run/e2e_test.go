@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,8 @@ type world struct {
 	t       *testing.T
 	backend string
 	images  *image.Cache
+
+	modelURL string // of the scripted model, if the file takes one as base_url
 
 	mu     sync.Mutex
 	events []event.Event
@@ -116,12 +119,37 @@ func (w *world) execute(ctx context.Context, load func(*pluginhost.Host) *plan.P
 	return r.Run(ctx)
 }
 
+// model starts the scripted model of an example that needs one.
+func (w *world) model(example string) {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(example), "models", strings.TrimSuffix(filepath.Base(example), ".hcl")+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var cfg modelserver.Config
+	if err == nil {
+		err = json.Unmarshal(text, &cfg)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, w.modelURL = modeltest.Serve(w.t, cfg)
+}
+
+func (w *world) vars() map[string]string {
+	vars := map[string]string{"backend": w.backend}
+	if w.modelURL != "" {
+		vars["base_url"] = w.modelURL
+	}
+	return vars
+}
+
 // file loads a plan of the language for the world's backend.
 func (w *world) file(path string) func(*pluginhost.Host) *plan.Plan {
 	return func(host *pluginhost.Host) *plan.Plan {
 		w.t.Helper()
 		p, _, diags := config.Load(w.t.Context(), path, config.Options{
-			Vars: map[string]string{"backend": w.backend},
+			Vars: w.vars(), LookupEnv: func(string) (string, bool) { return "offline", true },
 			Describe: func(ctx context.Context, kind base.Kind, name string) (base.Description, error) {
 				found, err := host.Describe(ctx, kind, name)
 				return found.Description, err
@@ -169,6 +197,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			seen := map[string]*world{}
 			backends(t, func(t *testing.T, w *world) {
+				w.model(file)
 				result, err := w.execute(t.Context(), w.file(file))
 				if err != nil {
 					t.Fatalf("%v\n%+v", err, result)
