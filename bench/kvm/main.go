@@ -86,7 +86,7 @@ type area struct {
 }
 
 var areas = map[string]area{
-	"boot": {measureBoot, 20}, "memory": {measureMemory, 20}, "vsock": {measureVsock, 3}, "block": {measureBlock, 6},
+	"boot": {measureBoot, 20}, "memory": {measureMemory, 20}, "vsock": {measureVsock, 3}, "block": {measureBlock, 4},
 }
 
 func run(ctx context.Context, name string, o options, out string) (err error) {

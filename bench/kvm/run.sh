@@ -1,7 +1,6 @@
 #!/bin/sh
 # Runs an area of bench/kvm where KVM is usable: on this machine, else in the lab (docs/lab.md), where the time is counted in
-# instructions so that a busy host does not disturb the figures. The block area takes wall-clock time there, since its load keeps
-# the lab's emulator from counting reliably.
+# instructions so that a busy host does not disturb the figures. BENCH_CLOCK=wall takes wall-clock time there.
 #
 # In the lab a measurement is made in pieces of some rounds. A piece that hangs is made once more; what is measured lies in
 # bench/AREA.tmp until all rounds are made, so that a run that was stopped goes on where it was.
@@ -11,12 +10,13 @@ set -eu
 name=$1
 shift
 cd "$(dirname "$0")/../.."
-cache=-cache area=$name file=$name.json piece=3 clock=-icount
+cache=-cache area=$name file=$name.json piece=3 clock=-icount drive=
+[ "${BENCH_CLOCK:-}" = wall ] && clock=
 case $name in
 boot) piece=5 ;;
 boot-debian) area=boot file=boot.json piece=5 cache=-cache-debian; set -- -kernel debian "$@" ;;
 memory) file=boot.json piece=10 ;;
-block) clock=-tools-drive ;;
+block) piece=2 drive=-tools-drive ;;
 esac
 go build -trimpath -o bin/bench-kvm ./bench/kvm
 go build -trimpath -o bin/lab ./test/lab/cmd/lab
@@ -34,7 +34,7 @@ more=3 # the status of a piece that is not the last
 code=$more
 while [ $code = $more ]; do
 	code=0
-	bin/lab run -tools $cache $clock -mem 4G -silence 3m -retries 1 -file bin:/lab/bin \
+	bin/lab run -tools $cache $clock $drive -mem 4G -silence 3m -retries 1 -file bin:/lab/bin \
 		-file "bench/$file:/lab/out/$file" -fetch "/lab/out/$file:bench/$file" -file "$state:/lab/out/state" -fetch "/lab/out/state:$state" -- \
 		bench-kvm -area "$area" -bin /lab/bin -out "/lab/out/$file" -state /lab/out/state -piece $piece "$@" || code=$?
 done

@@ -330,6 +330,26 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// TestLatestStats: who does not want to wait gets what was said last, and causes the next report.
+func TestLatestStats(t *testing.T) {
+	g := start(t, virtiotest.AllFeatures)
+	if s, ok := g.dev.LatestStats(); ok {
+		t.Errorf("a guest that has said nothing says %+v", s)
+	}
+	g.firstStats(t, 1)
+	if s, ok := g.dev.LatestStats(); !ok || s.Free != 1 {
+		t.Errorf("LatestStats = %+v, %v", s, ok)
+	}
+	g.Rings[statsq].Wait() // it was asked
+	g.offerStats(2)
+	for {
+		if s, _ := g.dev.LatestStats(); s.Free == 2 {
+			break
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestStatsOfNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -56,6 +56,14 @@ func (d *Device) Stats(ctx context.Context) (Stats, error) {
 	}
 }
 
+// LatestStats returns what the guest said last, and asks it for news, which a later call finds. It does not wait. ok is false as
+// long as the guest has said nothing.
+func (d *Device) LatestStats() (s Stats, ok bool) {
+	d.stats.ask()
+	s = d.stats.last()
+	return s, s != Stats{}
+}
+
 // statistics is statsq (section 5.5.6.3), which runs the other way round: the driver offers one buffer with statistics, and
 // the device keeps it until it wants new ones.
 type statistics struct {

@@ -23,7 +23,7 @@ func TestBootAndUse(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
 		t.Logf("%-30s %d", name, counters[name])
 	}
-	for _, name := range []string{"exits", "exits.io", "exits.mmio", "pio.serial.writes", "mmio.vsock.reads", "memory.rss_bytes", "console.bytes"} {
+	for _, name := range []string{"exits", "exits.io", "exits.mmio", "pio.serial.writes", "mmio.vsock.reads", "memory.rss_bytes", "console.bytes", "balloon.guest.total_bytes"} {
 		if counters[name] == 0 {
 			t.Errorf("counter %s is 0", name)
 		}

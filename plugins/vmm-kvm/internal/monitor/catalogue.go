@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 
 	"github.com/voidbox-run/voidbox/internal/vmlink"
@@ -67,7 +68,15 @@ func newBalloon(v *vm) (*fitting, error) {
 	}
 	return &fitting{name: "balloon", device: dev, metrics: func() map[string]uint64 {
 		actual, target := dev.Size()
-		return map[string]uint64{"actual_bytes": actual, "target_bytes": target, "discarded_bytes": dev.Discarded()}
+		m := map[string]uint64{"actual_bytes": actual, "target_bytes": target, "discarded_bytes": dev.Discarded()}
+		// What the guest says of its memory is as old as the last look at the metrics, and may be a lie.
+		if s, ok := dev.LatestStats(); ok {
+			maps.Copy(m, map[string]uint64{
+				"guest.total_bytes": s.Total, "guest.free_bytes": s.Free, "guest.available_bytes": s.Available, "guest.disk_cache_bytes": s.DiskCaches,
+				"guest.major_faults": s.MajorFaults, "guest.minor_faults": s.MinorFaults, "guest.swap_in_bytes": s.SwapIn, "guest.swap_out_bytes": s.SwapOut,
+			})
+		}
+		return m
 	}}, nil
 }
 
