@@ -72,26 +72,43 @@ func (e *EventFD) Wait() error {
 // Close closes the descriptor and ends Wait.
 func (e *EventFD) Close() error { return e.file.Close() }
 
-// EventKick is a Kick fed by an eventfd.
+// EventKick is a Kick fed by an eventfd. It implements Waiter.
+//
+// The counter is not read: the runtime's poller is edge-triggered, and every signal is an edge. A kick costs the poller's wake-up,
+// and with C two goroutines on the thread that it woke, without any other system call.
 type EventKick struct {
 	event *EventFD
-	c     chan struct{}
-	done  sync.WaitGroup
+
+	deliver sync.Once
+	c       chan struct{}
+	done    sync.WaitGroup
+
+	// Of the goroutine in Wait.
+	poll  func(uintptr) bool // look, made once
+	ready func() bool
+	slept bool
 }
 
-// NewEventKick takes over event and delivers its signals until Close.
-//
-// The counter is not read: the runtime's poller is edge-triggered, and every signal is an edge. A kick costs the poller's wake-up
-// and two goroutines on the thread that it woke, without any other system call.
+var _ Waiter = (*EventKick)(nil)
+
+// NewEventKick takes over event until Close.
 func NewEventKick(event *EventFD) *EventKick {
 	k := &EventKick{event: event, c: make(chan struct{}, 1)}
-	k.done.Go(func() { _ = event.raw.Read(k.deliver) })
+	k.poll = k.look
 	return k
 }
 
-// deliver is called once at the beginning, since signals may have come before, and once for each edge. It never reports that it
-// is done.
-func (k *EventKick) deliver(uintptr) bool {
+// C implements Kick. From the first call on a goroutine delivers what is signalled.
+func (k *EventKick) C() <-chan struct{} {
+	k.deliver.Do(func() {
+		k.done.Go(func() { _ = k.event.raw.Read(k.send) })
+	})
+	return k.c
+}
+
+// send is called once at the beginning, since signals may have come before, and once for each edge. It never reports that it is
+// done.
+func (k *EventKick) send(uintptr) bool {
 	select {
 	case k.c <- struct{}{}:
 	default:
@@ -99,8 +116,22 @@ func (k *EventKick) deliver(uintptr) bool {
 	return false
 }
 
-// C implements Kick.
-func (k *EventKick) C() <-chan struct{} { return k.c }
+// Wait implements Waiter.
+func (k *EventKick) Wait(ready func() bool) bool {
+	k.ready, k.slept = ready, false
+	return k.event.raw.Read(k.poll) == nil
+}
+
+// look is called before the poller waits, when it has forgotten the edges of before, and after it has. What came in between is an
+// edge to come.
+func (k *EventKick) look(uintptr) (done bool) {
+	done = k.slept || k.ready()
+	k.slept = true
+	return done
+}
+
+// Wake implements Waiter.
+func (k *EventKick) Wake() { _ = k.event.Signal() }
 
 // Close closes the eventfd and waits until nothing is delivered any more. Whoever else has the eventfd finds its counter at 0.
 func (k *EventKick) Close() error {

@@ -4,6 +4,8 @@ package virtio_test
 
 import (
 	"errors"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +55,54 @@ func TestEventKickDeliversAndCloses(t *testing.T) {
 	}
 	if err := e.Signal(); err == nil {
 		t.Error("Signal works after Close")
+	}
+}
+
+// TestEventKickWaits has a goroutine wait without a channel: for kicks that come at any time, the earliest and those between its look
+// and its sleep included, for Wake, and for nothing any more after Close.
+func TestEventKickWaits(t *testing.T) {
+	e, err := virtio.NewEventFD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := virtio.NewEventKick(e)
+	var due, seen atomic.Int64
+	looked := make(chan struct{}, 1)
+	ready := func() bool {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+		return due.Load() != seen.Load()
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for k.Wait(ready) {
+			seen.Store(due.Load())
+		}
+	}()
+	for n := range int64(2000) {
+		due.Add(1)
+		if n%2 == 0 {
+			k.Wake()
+		} else if err := e.Signal(); err != nil {
+			t.Fatal(err)
+		}
+		if n%3 == 0 {
+			<-looked // as near to its sleep as can be
+		}
+		for seen.Load() != due.Load() {
+			runtime.Gosched()
+		}
+	}
+	<-looked
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if k.Wait(func() bool { return false }) {
+		t.Error("Wait goes on after Close")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 type Workers struct {
 	mu   sync.Mutex // held by Start and Stop, since a device's Close may come while a transport still runs
 	stop chan struct{}
+	wake []Waiter // what workers may wait for in place of stop
 	done sync.WaitGroup
 
 	config  sync.Mutex // guards what follows; a worker may hold it, hence apart from mu
@@ -16,7 +17,7 @@ type Workers struct {
 	due     bool
 }
 
-// A Worker serves a queue until stop is closed, when it returns nil, or until the queue is broken, when it returns why. It has
+// A Worker serves a queue until stop is closed, upon which a Waiter is woken, when it returns nil, or until the queue is broken, when it returns why. It has
 // pushed or returned every chain then.
 type Worker func(q *Queue, stop <-chan struct{}) error
 
@@ -34,6 +35,9 @@ func (w *Workers) Start(a Activation, workers ...Worker) error {
 	for i, work := range workers {
 		if work == nil || i >= len(a.Queues) || a.Queues[i] == nil {
 			continue
+		}
+		if kick, ok := a.Queues[i].Kick().(Waiter); ok {
+			w.wake = append(w.wake, kick)
 		}
 		w.done.Go(func() {
 			var err error
@@ -56,8 +60,11 @@ func (w *Workers) Stop() {
 		return
 	}
 	close(w.stop)
+	for _, kick := range w.wake {
+		kick.Wake()
+	}
 	w.done.Wait()
-	w.stop = nil
+	w.stop, w.wake = nil, nil
 	w.announce(nil)
 }
 

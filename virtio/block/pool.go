@@ -76,4 +76,7 @@ func (q *queue) lose(err error) {
 	case q.lost <- err:
 	default:
 	}
+	if kick, ok := q.vq.Kick().(virtio.Waiter); ok {
+		kick.Wake()
+	}
 }

@@ -42,6 +42,8 @@ type queue struct {
 	mu sync.Mutex // guards vq
 	vq *virtio.Queue
 
+	ready func() bool // whether there is more to do than to wait
+
 	requests [depth]request
 	vector   vector
 }
@@ -51,6 +53,7 @@ func newQueue(d *Device, p *pool, vq *virtio.Queue, features uint64, stop <-chan
 		d: d, pool: p, vq: vq, features: features, stop: stop,
 		lost: make(chan error, 1), free: make(chan *request, depth),
 	}
+	q.ready = func() bool { return len(q.lost) > 0 || q.stopped() || q.setKicks(true) }
 	for i := range q.requests {
 		q.requests[i].q = q
 		q.free <- &q.requests[i]
@@ -82,16 +85,36 @@ func (q *queue) run(r *request) (err error) {
 				return err
 			}
 		}
-		if q.setKicks(true) {
-			continue
-		}
-		select {
-		case <-q.stop:
-			return errStopped
-		case err := <-q.lost:
+		if err := q.await(); err != nil {
 			return err
-		case <-q.vq.Kick().C():
 		}
+	}
+}
+
+// await waits for a kick, with kicks enabled.
+func (q *queue) await() error {
+	if kick, ok := q.vq.Kick().(virtio.Waiter); ok && kick.Wait(q.ready) {
+		return q.ended()
+	}
+	if q.setKicks(true) {
+		return nil
+	}
+	select {
+	case <-q.stop:
+		return errStopped
+	case err := <-q.lost:
+		return err
+	case <-q.vq.Kick().C():
+		return nil
+	}
+}
+
+func (q *queue) stopped() bool {
+	select {
+	case <-q.stop:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -58,7 +58,7 @@ var constants = []struct {
 	value uint64
 }{
 	{"KVM_API_VERSION", apiVersion},
-	{"KVM_RUN", RequestRun},
+	{"KVM_RUN", RequestRun}, {"KVM_IRQ_LINE", RequestIRQLine},
 	{"KVM_CPUID_FLAG_SIGNIFCANT_INDEX", CPUIDFlagSignificantIndex},
 	{"KVM_MEM_LOG_DIRTY_PAGES", MemLogDirtyPages}, {"KVM_MEM_READONLY", MemReadonly},
 	{"KVM_IRQFD_FLAG_DEASSIGN", irqfdDeassign},

@@ -51,5 +51,9 @@ var (
 	kvmGetXSAVE2     = ior[xsave](0xcf, "KVM_GET_XSAVE2")
 )
 
-// RequestRun is the number of KVM_RUN: the only request of a vCPU thread, for its seccomp filter.
-const RequestRun = kvmIO<<8 | 0x80
+// Numbers of requests for the seccomp filter of a vCPU's thread, which makes no other: KVM_RUN, and KVM_IRQ_LINE for a driver whose
+// write to a register is answered by an interrupt.
+const (
+	RequestRun     = kvmIO<<8 | 0x80
+	RequestIRQLine = dirWrite<<30 | 8<<16 | kvmIO<<8 | 0x61
+)

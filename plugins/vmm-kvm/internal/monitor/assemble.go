@@ -130,25 +130,17 @@ func (m *Monitor) addPorts(v *vm) error {
 
 // interrupt makes an event that raises an interrupt line. The VM closes it.
 func (v *vm) interrupt(irq uint32) (*virtio.EventFD, error) {
-	line, err := v.irqfd(irq)
-	if err == nil {
-		v.lines = append(v.lines, line)
-	}
-	return line, err
-}
-
-// irqfd makes an event that raises an interrupt line. The caller closes it.
-func (v *vm) irqfd(irq uint32) (*virtio.EventFD, error) {
 	line, err := virtio.NewEventFD()
 	if err != nil {
 		return nil, err
 	}
+	v.lines = append(v.lines, line)
 	fd, err := descriptor(line)
 	if err == nil {
 		err = v.kvm.IRQFD(fd, irq)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("interrupt line %d: %w", irq, err), line.Close())
+		return nil, fmt.Errorf("interrupt line %d: %w", irq, err)
 	}
 	return line, nil
 }
@@ -205,5 +197,5 @@ func (m *Monitor) onThread(int) error {
 	if m.jail.vcpu == nil {
 		return nil
 	}
-	return m.jail.vcpu([]uint32{kvm.RequestRun})
+	return m.jail.vcpu([]uint32{kvm.RequestRun, kvm.RequestIRQLine})
 }

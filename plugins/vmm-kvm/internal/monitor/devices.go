@@ -22,7 +22,6 @@ type fitting struct {
 	linked *vmlink.Device // of a device behind a link
 
 	transport *mmio.Transport
-	line      *virtio.EventFD
 }
 
 // release takes the device out of a VM whose vCPUs have ended.
@@ -33,9 +32,6 @@ func (f *fitting) release() error {
 	}
 	if f.close != nil {
 		errs = append(errs, f.close())
-	}
-	if f.line != nil {
-		errs = append(errs, f.line.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -54,10 +50,7 @@ func (v *vm) plug(f *fitting) error {
 // wire connects the device with registers, interrupt line and kicks.
 func (v *vm) wire(f *fitting, slot layout.Slot) error {
 	var err error
-	if f.line, err = v.irqfd(slot.IRQ); err != nil {
-		return err
-	}
-	if f.transport, err = mmio.New(mmio.Config{Device: f.device, Memory: v.ram.Memory(), Interrupt: f.line}); err != nil {
+	if f.transport, err = mmio.New(mmio.Config{Device: f.device, Memory: v.ram.Memory(), Interrupt: v.kvm.Pin(slot.IRQ)}); err != nil {
 		return err
 	}
 	if f.kicks != nil {
