@@ -70,7 +70,8 @@ type Kick interface {
 	C() <-chan struct{}
 }
 
-// Waiter is a Kick that one goroutine can wait for without a channel between it and the kernel, which costs two thirds of a wake-up.
+// Waiter is a Kick that one goroutine can wait for without a channel between it and the kernel, whose goroutine is
+// one more to be woken.
 // A device uses either this or C.
 type Waiter interface {
 	Kick

@@ -6,7 +6,7 @@
 //
 //	vCPU exit ── Read, Write ──► Transport ── Activate, Stop, Reset ──► virtio.Device
 //	store to +0x50 ── ioeventfd ──► QueueEvents()[i] ── virtio.Kick ──► device goroutine
-//	interrupt line ◄── irqfd ── Config.Interrupt ◄── InterruptStatus ◄── virtio.Call
+//	interrupt line ◄────────── Config.Interrupt ◄── InterruptStatus ◄── virtio.Call
 //
 // A store to QueueNotify that is no ioeventfd's arrives at Write and has the same effect.
 //

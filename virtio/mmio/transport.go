@@ -16,7 +16,7 @@ import (
 type Config struct {
 	Device virtio.Device
 	Memory *virtio.Memory
-	// Interrupt is the device's interrupt line, as a rule an EventFD that is an irqfd. It is edge-triggered and not shared. The
+	// Interrupt is the device's interrupt line, such as an EventFD that is an irqfd. It is edge-triggered and not shared. The
 	// transport does not close it.
 	Interrupt virtio.Call
 	// Logger receives what drivers do wrong; nil means slog.Default.
