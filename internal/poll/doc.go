@@ -6,11 +6,10 @@
 // processor, and wakes the runtime's monitor thread, which then runs every 20 us in case that the work is long. For a packet that is a
 // fifth of its way (measured: a round trip through net-slirp took 5 calls of epoll_wait, 2 sleeps of the monitor and a futex).
 //
-// So Wait first blocks in epoll_wait without telling the runtime, which keeps the processor: for a millisecond, since a packet that
+// So Wait first blocks in epoll_wait without telling the runtime, which keeps the processor: for a millisecond or two, since a packet that
 // comes later than that is not in a hurry. Then it parks like everybody else, and an idle process costs nothing. A goroutine that is
-// never without work for so long parks for a moment once a millisecond all the same (see Wait), so that whatever else the processor has
-// to run gets it, even if it is the only one.
+// never without work for so long parks for a moment once a millisecond all the same, so that whatever else the processor has to run gets
+// it, even if it is the only one.
 //
-// The runtime can take it that a thread of its own does not come back for a millisecond: what stops the world interrupts the call by a
-// signal.
+// The runtime can take it that a thread of its own does not come back for so long: what stops the world interrupts the call by a signal.
 package poll

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -13,21 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hold is how long Wait keeps its processor, and how long it is kept from others.
-const hold = time.Millisecond
+// tick is how long Wait keeps its processor when nothing comes, and how long others are kept from it when something does.
+const tick = time.Millisecond
 
 // ErrClosed says that the poller was closed.
 var ErrClosed = errors.New("the poller is closed")
 
 // Poller waits for descriptors. One goroutine calls Wait; Wake and Close are for any.
 type Poller struct {
-	epoll  *os.File
-	raw    syscall.RawConn
-	fd     int
-	wake   int // eventfd, edge-triggered and never read
-	parked time.Time
-	asleep atomic.Bool
-	closed atomic.Bool
+	epoll *os.File
+	raw   syscall.RawConn
+	fd    int
+	wake  int // eventfd
+	clock int // timerfd; nobody reads these two, since they are edge-triggered
+
+	ticking bool // the clock runs
+	moved   bool // since it does, there was something to do
+	asleep  atomic.Bool
+	closed  atomic.Bool
 }
 
 // New makes a poller that waits for nothing yet.
@@ -37,19 +41,25 @@ func New() (*Poller, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	_ = unix.SetNonblock(fd, true) // else os takes it for a file without a poller
-	p := &Poller{epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, parked: time.Now()}
-	if p.raw, err = p.epoll.SyscallConn(); err == nil {
-		p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	}
-	if err != nil {
-		_ = p.epoll.Close()
+	p := &Poller{epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, wake: -1, clock: -1}
+	if err := p.setUp(); err != nil {
+		p.Free()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	if err := p.Add(p.wake, unix.EPOLLIN, 0); err != nil {
-		p.Free()
-		return nil, err
-	}
 	return p, nil
+}
+
+func (p *Poller) setUp() (err error) {
+	if p.raw, err = p.epoll.SyscallConn(); err != nil {
+		return err
+	}
+	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	if p.clock, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return err
+	}
+	return errors.Join(p.Add(p.wake, unix.EPOLLIN, 0), p.Add(p.clock, unix.EPOLLIN, 0))
 }
 
 // Add has Wait return fd's events, each time one begins (edge-triggered), with tag in the Pad of the event. A descriptor that is closed is
@@ -85,21 +95,40 @@ func (p *Poller) Sleepy() { p.asleep.Store(true) }
 // from the processor for a moment once a millisecond, if others need it.
 func (p *Poller) Wait(events []unix.EpollEvent, block bool, idle func()) (int, error) {
 	defer p.asleep.Store(false)
-	switch {
-	case p.closed.Load():
+	if p.closed.Load() {
 		return 0, ErrClosed
-	case time.Since(p.parked) > hold:
-		return p.yield(events)
-	case !block:
-		return wait(p.fd, events, 0)
 	}
-	n, err := wait(p.fd, events, hold)
-	if n > 0 || err != nil {
-		return n, err
+	if !p.ticking {
+		p.ticking, p.moved = true, false
+		if err := unix.TimerfdSettime(p.clock, 0, &once, nil); err != nil {
+			return 0, err
+		}
+	}
+	timeout := 0
+	if block {
+		timeout = forever
+	}
+	n, err := wait(p.fd, events, timeout)
+	if err != nil {
+		return 0, err
+	}
+	p.ticking = !slices.ContainsFunc(events[:n], func(e unix.EpollEvent) bool { return e.Fd == int32(p.clock) })
+	switch {
+	case p.ticking:
+		p.moved = p.moved || n > 0 || !block
+		return n, nil
+	case p.moved || n > 1 || !block:
+		return n, p.yield()
 	}
 	idle()
 	return p.park(events)
 }
+
+// once is one tick, without a timeout for each wait, which would set the processor's timer twice for each packet.
+var once = unix.ItimerSpec{Value: unix.NsecToTimespec(int64(tick))}
+
+// forever is the timeout of a wait that ends with an event.
+const forever = -1
 
 // park waits as goroutines do.
 func (p *Poller) park(events []unix.EpollEvent) (n int, err error) {
@@ -107,24 +136,20 @@ func (p *Poller) park(events []unix.EpollEvent) (n int, err error) {
 		n, err = wait(p.fd, events, 0)
 		return n > 0 || err != nil
 	})
-	p.parked = time.Now()
 	return n, errors.Join(err, parked)
 }
 
-// yield is park with an event at hand, so that it takes as long as others need the processor.
-func (p *Poller) yield(events []unix.EpollEvent) (n int, err error) {
+// yield parks with an event at hand, so that it takes as long as others need the processor.
+func (p *Poller) yield() error {
 	first := true
-	parked := p.raw.Read(func(uintptr) bool {
+	return p.raw.Read(func(uintptr) bool {
 		if first {
 			first = false
 			p.poke()
 			return false
 		}
-		n, err = wait(p.fd, events, 0)
 		return true
 	})
-	p.parked = time.Now()
-	return n, errors.Join(err, parked)
 }
 
 // Close ends Wait, now and for good.
@@ -136,5 +161,9 @@ func (p *Poller) Close() {
 // Free gives back what the poller is made of, once nobody uses it any more.
 func (p *Poller) Free() {
 	_ = p.epoll.Close()
-	_ = unix.Close(p.wake)
+	for _, fd := range []int{p.wake, p.clock} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
 }

@@ -3,17 +3,16 @@
 package poll
 
 import (
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// wait takes events of an epoll instance, for at most timeout, without telling the scheduler. An interruption is like no event. events
+// wait takes events of an epoll instance, for at most timeout milliseconds, without telling the scheduler. An interruption is like no event. events
 // must have room for one at least, and stays in place until the call returns.
-func wait(epoll int, events []unix.EpollEvent, timeout time.Duration) (int, error) {
+func wait(epoll int, events []unix.EpollEvent, timeout int) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)),
-		uintptr(timeout.Milliseconds()), 0, 0)
+		uintptr(timeout), 0, 0)
 	switch errno {
 	case 0:
 		return int(n), nil

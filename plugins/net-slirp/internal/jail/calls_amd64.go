@@ -16,6 +16,7 @@ var socketCalls = []uintptr{
 	unix.SYS_CONNECT, unix.SYS_ACCEPT4, unix.SYS_SHUTDOWN, unix.SYS_CLOSE, unix.SYS_BIND, unix.SYS_LISTEN, // published ports come at run time
 	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME,
 	unix.SYS_EVENTFD2,                                                         // links
+	unix.SYS_TIMERFD_SETTIME,                                                  // package poll
 	unix.SYS_MEMFD_CREATE, unix.SYS_FTRUNCATE, unix.SYS_FCNTL, unix.SYS_FSTAT, // the memory of a new link
 	unix.SYS_PREAD64, unix.SYS_LSEEK, unix.SYS_PREADV2, // the resolver's configuration; eventfds without blocking
 	unix.SYS_UNAME, // package net asks once what the kernel can do

@@ -26,9 +26,13 @@ type Task interface{ Run() }
 
 // Source is where work comes from that no descriptor announces unless it is asked to.
 type Source interface {
+	// Begin begins a turn, in which what is for others is gathered.
+	Begin()
 	// Work does a part of it and tells whether there may be more.
 	Work() bool
-	// Arm asks for events of descriptors that the loop watches, and returns false if there is work already.
+	// Flush shows others what was gathered.
+	Flush()
+	// Arm ends the turn and asks for events of descriptors that the loop watches. It returns false if there is work already.
 	Arm() bool
 	// Idle is called when there was nothing to do for a while.
 	Idle()
@@ -160,11 +164,20 @@ func (l *Loop) run() {
 		busy := l.work()
 		others()
 		l.runTasks()
+		l.flush()
 		n, err := l.poller.Wait(events[:], !busy && l.nothingToDo(), l.idle)
 		if err != nil {
 			return
 		}
+		l.begin()
 		l.tell(events[:n])
+		l.flush()
+	}
+}
+
+func (l *Loop) begin() {
+	for _, s := range l.sources {
+		s.Begin()
 	}
 }
 
@@ -208,6 +221,12 @@ func (l *Loop) nothingToDo() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.tasks) == 0
+}
+
+func (l *Loop) flush() {
+	for _, s := range l.sources {
+		s.Flush()
+	}
 }
 
 func (l *Loop) idle() {

@@ -37,7 +37,7 @@ func (l *lane) sendLate() {
 	}
 	l.late = nil
 	if l.put(late) == nil {
-		_ = l.out.Publish()
+		l.published(late.Size())
 	}
 	late.DecRef()
 }
@@ -50,7 +50,7 @@ func isAcknowledgement(pkt *stack.PacketBuffer) bool {
 		header.TCP(b).Flags() == header.TCPFlagAck && len(b) <= header.TCPMinimumSize+timestamps
 }
 
-// supersedes tells whether pkt says all that late says: it is of the same connection and acknowledges more, or has bytes.
+// supersedes tells whether pkt says all that late says: it is of the same connection and acknowledges more, or has bytes or an end.
 func supersedes(pkt, late *stack.PacketBuffer) bool {
 	if pkt.TransportProtocolNumber != header.TCPProtocolNumber || pkt.NetworkProtocolNumber != late.NetworkProtocolNumber {
 		return false
@@ -60,7 +60,8 @@ func supersedes(pkt, late *stack.PacketBuffer) bool {
 		return false
 	}
 	ahead := int32(a.AckNumber() - b.AckNumber())
-	return a.Flags()&header.TCPFlagAck != 0 && (ahead > 0 || ahead == 0 && pkt.Data().Size() > 0)
+	more := ahead > 0 || ahead == 0 && (pkt.Data().Size() > 0 || a.Flags()&header.TCPFlagFin != 0)
+	return a.Flags()&header.TCPFlagAck != 0 && more
 }
 
 // sameSource compares the host's addresses: the guest's are of one family only one.

@@ -45,14 +45,31 @@ func (l *lane) send(pkt *stack.PacketBuffer) {
 	}
 	switch err := l.put(pkt); {
 	case err == nil:
-		_ = l.out.Publish()
+		l.published(pkt.Size())
 	case errors.Is(err, link.ErrFull):
-		_ = l.out.Publish()
+		l.publish()
 		l.enqueue(pkt)
 		l.e.cfg.Loop.Wake()
 	default:
 		l.e.count.noCarrier.Add(1)
 	}
+}
+
+// maxUnseen is how much is put into the ring before the guest's side begins with it.
+const maxUnseen = 32 << 10
+
+// published shows the guest's side what was put into the ring, n bytes more: now, or with the rest of what the loop has for it in this
+// turn. To wake it for each packet would cost more than the packets.
+func (l *lane) published(n int) {
+	l.unseen += n
+	if !l.turn || l.unseen >= maxUnseen {
+		l.publish()
+	}
+}
+
+func (l *lane) publish() {
+	l.unseen = 0
+	_ = l.out.Publish()
 }
 
 // enqueue keeps a TCP segment for later, and drops anything else.
@@ -79,7 +96,17 @@ func (l *lane) moveQueue() {
 	rest := copy(l.queue, l.queue[n:])
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
-	_ = l.out.Publish()
+	l.publish()
+}
+
+// setTurn says whether the loop is at work. Before it is not any more, it shows what it has put into the ring.
+func (l *lane) setTurn(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn = on
+	if !on {
+		l.publish()
+	}
 }
 
 // armQueue asks for an event when there is room for what is queued, false if there is.
@@ -185,5 +212,5 @@ func (l *lane) writeFrame(frame []byte) {
 	}
 	copy(buf, frame)
 	l.commit(link.NetHeader{Flags: l.valid()}, buf)
-	_ = l.out.Publish()
+	l.published(len(frame))
 }

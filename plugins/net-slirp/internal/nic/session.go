@@ -33,6 +33,9 @@ type lane struct {
 	queue []*stack.PacketBuffer
 	cut   int                 // bytes of the first packet's payload that have gone as segments of their own
 	late  *stack.PacketBuffer // an acknowledgement that waits for company
+
+	turn   bool // the loop is at work, and will show what it has put into the ring
+	unseen int  // bytes of that
 }
 
 // Serve carries frames between l and the stack until l goes down, which is its error, or ctx ends. One link at a time; the caller
@@ -82,6 +85,13 @@ func (s *session) unplug() {
 // maxBatch is how many frames of a lane are taken before others have their turn.
 const maxBatch = 64
 
+// Begin implements loop.Source.
+func (s *session) Begin() {
+	for _, l := range s.lanes {
+		l.setTurn(true)
+	}
+}
+
 // Work implements loop.Source.
 func (s *session) Work() (more bool) {
 	for _, l := range s.lanes {
@@ -90,9 +100,19 @@ func (s *session) Work() (more bool) {
 	return more
 }
 
+// Flush implements loop.Source.
+func (s *session) Flush() {
+	for _, l := range s.lanes {
+		l.mu.Lock()
+		l.publish()
+		l.mu.Unlock()
+	}
+}
+
 // Arm implements loop.Source.
 func (s *session) Arm() bool {
 	for _, l := range s.lanes {
+		l.setTurn(false)
 		if !l.in.Arm() || !l.armQueue() {
 			return false
 		}

@@ -109,7 +109,7 @@ func (fl *flow) Run() {
 	switch fl.state {
 	case dialing:
 		if fl.ready&hostOut != 0 {
-			fl.dialed(hostsock.Error(fl.fd))
+			fl.dialed(fl.dialError())
 		}
 	case naming:
 		fl.lookForName()
@@ -118,6 +118,14 @@ func (fl *flow) Run() {
 	case moving:
 		fl.move()
 	}
+}
+
+// dialError says how an attempt to connect has ended. The kernel need not be asked if it told of nothing bad.
+func (fl *flow) dialError() error {
+	if fl.ready&hostHup == 0 {
+		return nil
+	}
+	return hostsock.Error(fl.fd)
 }
 
 // established begins to move bytes. The endpoint may have something to say already.

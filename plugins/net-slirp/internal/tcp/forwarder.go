@@ -51,7 +51,7 @@ type Config struct {
 type Forwarder struct {
 	cfg   Config
 	count counters
-	ends  sync.WaitGroup // goroutines of handshakes and sessions
+	crew  crew // goroutines of handshakes and sessions
 
 	mu        sync.Mutex
 	closed    bool
@@ -68,7 +68,7 @@ func New(cfg Config) *Forwarder {
 	f := &Forwarder{
 		cfg: cfg, live: make(map[*flow]struct{}), opening: make(map[stack.TransportEndpointID]struct{}), openingTo: make(map[netip.AddrPort]int),
 		published: make(map[uint16]*listener), local: make(map[net.Conn]struct{}),
-		shaking: make(map[*waiter.Queue]struct{}),
+		shaking: make(map[*waiter.Queue]struct{}), crew: newCrew(),
 	}
 	setOption(cfg.Stack, tcpip.TCPTimeWaitTimeoutOption(timeWait))
 	setOption(cfg.Stack, tcpip.TCPSynRetriesOption(synRetries))
@@ -141,8 +141,21 @@ func setOption[T any, P stackOption[T]](s *stack.Stack, v T) {
 	}
 }
 
-// accept judges a connection that the guest asks for. It runs in a goroutine of its own.
-func (f *Forwarder) accept(r *tcp.ForwarderRequest) {
+// accept hands a connection that the guest asks for to the loop. Netstack calls it in a new goroutine, whose stack would have to grow for
+// more.
+func (f *Forwarder) accept(r *tcp.ForwarderRequest) { f.cfg.Loop.Post(arrival{f, r}) }
+
+// arrival is a connection that is to be judged.
+type arrival struct {
+	f *Forwarder
+	r *tcp.ForwarderRequest
+}
+
+// Run implements loop.Task.
+func (a arrival) Run() { a.f.judge(a.r) }
+
+// judge decides about a connection that the guest asks for.
+func (f *Forwarder) judge(r *tcp.ForwarderRequest) {
 	id := r.ID()
 	asked := policy.Flow{
 		Protocol: network.TCP,
@@ -235,6 +248,7 @@ func (f *Forwarder) flows() []*flow {
 
 // Close ends everything. Handshakes under way end with the stack.
 func (f *Forwarder) Close() {
+	f.crew.close()
 	f.mu.Lock()
 	f.closed = true
 	var ports []uint16
@@ -257,7 +271,7 @@ func (f *Forwarder) Close() {
 func (f *Forwarder) Wait() {
 	ended := make(chan struct{})
 	go func() {
-		f.ends.Wait()
+		f.crew.ends.Wait()
 		close(ended)
 	}()
 	for {
@@ -286,21 +300,10 @@ func (f *Forwarder) handshake(r *tcp.ForwarderRequest, wq *waiter.Queue) (tcpip.
 	return ep, err
 }
 
-// goes runs do in a goroutine that Close waits for, unless it has begun.
-func (f *Forwarder) goes(do func()) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false
-	}
-	f.ends.Go(do)
-	return true
-}
-
 // serveLocal completes a handshake and hands the connection to serve.
 func (f *Forwarder) serveLocal(r *tcp.ForwarderRequest, serve func(net.Conn)) {
 	id := r.ID()
-	goes := f.goes(func() {
+	goes := f.crew.goes(func() {
 		var wq waiter.Queue
 		ep, err := f.handshake(r, &wq)
 		r.Complete(err != nil)

@@ -114,7 +114,7 @@ func (fl *flow) shake() {
 	fl.state = shaking
 	fl.stopTimer()
 	request := fl.request
-	goes := fl.f.goes(func() {
+	goes := fl.f.crew.goes(func() {
 		ep, err := fl.f.handshake(request, &fl.wq)
 		fl.mu.Lock()
 		defer fl.mu.Unlock()

@@ -33,6 +33,7 @@ var fileCalls = []uintptr{
 	unix.SYS_ACCEPT4, unix.SYS_SHUTDOWN, unix.SYS_CLOSE,
 	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EVENTFD2, unix.SYS_PREADV2, // the poller, and links
+	unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME, // package poll
 	unix.SYS_MEMFD_CREATE, unix.SYS_FTRUNCATE, unix.SYS_FCNTL, unix.SYS_FSTAT, // the memory of a new link
 	unix.SYS_NEWFSTATAT, unix.SYS_UNLINK, unix.SYS_UNLINKAT, unix.SYS_RMDIR, // removal of our own sockets; Landlock says which
 	unix.SYS_GETPPID, unix.SYS_GETPGRP, unix.SYS_GETPGID, unix.SYS_GETUID, unix.SYS_GETEUID, // who we are, when the host is gone
