@@ -10,13 +10,14 @@ AREAS   := boot block vsock link net share image run
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
 PACKAGES_RUN   := qemu-system-x86
 PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs git acpica-tools xz-utils
+PACKAGES_NET   := iproute2 iperf3 passt slirp4netns
 PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
 
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-kvm endure lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-race test-kvm endure lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -68,7 +69,7 @@ generate: ## regenerate the code of the plugin contracts
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot block vsock link run) ## measure all that there is, each beside a peer
+bench: $(addprefix bench-,boot block vsock link net run) ## measure all that there is, each beside a peer
 
 bench-boot: deps-test build ## measure boot and memory, beside QEMU with the same kernel and initrd, on KVM (in the lab if need be) and without
 	$(GO) run ./bench/boot
@@ -81,7 +82,9 @@ bench-run: build ## measure plugin start, a mock run, exec in a guest
 	$(GO) run ./bench/run
 bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
 	$(GO) run ./bench/link
-$(addprefix bench-,net share image):
+bench-net: deps-net ## measure the network beside pasta and slirp4netns, in network namespaces (root; installs the peers)
+	$(GO) run ./bench/net/compare
+$(addprefix bench-,share image):
 	@echo "$@: nothing of this area is built yet"; exit 1
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
@@ -103,6 +106,9 @@ deps-run:
 
 deps-test:
 	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null || $(call install,$(PACKAGES_TEST))
+
+deps-net:
+	@command -v iperf3 >/dev/null && command -v pasta >/dev/null && command -v slirp4netns >/dev/null && command -v ip >/dev/null || $(call install,$(PACKAGES_NET))
 
 define install
 { echo "installing from Debian: $(1)"; \

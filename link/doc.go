@@ -77,6 +77,9 @@
 // the other end slept and 7 to 8 us back to back, a blocking thread 25 to 28 us and 7 to 17 us: it keeps the scheduler from
 // using its processor. The poller needs no thread a lane and ends with a context. `go run ./bench/link` measures again.
 //
+// Whoever waits for more than the link, on a thread of its own choice, does without that: Arm asks for the kick, and Event is what to
+// wait for (internal/poll).
+//
 // # The peer is hostile
 //
 // What a peer can write is never believed: a counter has to lie between the last one and the greatest possible, a header

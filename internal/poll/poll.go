@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -112,13 +111,23 @@ func (p *Poller) Wait(events []unix.EpollEvent, block bool, idle func()) (int, e
 	if err != nil {
 		return 0, err
 	}
-	p.ticking = !slices.ContainsFunc(events[:n], func(e unix.EpollEvent) bool { return e.Fd == int32(p.clock) })
+	p.moved = p.moved || !block
+	for i := range n {
+		switch events[i].Fd {
+		case int32(p.clock):
+			p.ticking = false
+		case int32(p.wake): // may be what yield left
+		default:
+			p.moved = true
+		}
+	}
 	switch {
 	case p.ticking:
-		p.moved = p.moved || n > 0 || !block
 		return n, nil
-	case p.moved || n > 1 || !block:
+	case p.moved:
 		return n, p.yield()
+	case n > 1: // somebody has called Wake
+		return n, nil
 	}
 	idle()
 	return p.park(events)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -163,13 +164,40 @@ func TestOthersGetTheProcessor(t *testing.T) {
 	other.Wait()
 }
 
+// A Wake that comes with the tick after which the poller would park is not lost.
+func TestWakeAtTheTick(t *testing.T) {
+	p := newPoller(t)
+	var events [8]unix.EpollEvent
+	for range 50 {
+		p.Sleepy()
+		p.ticking = true
+		if err := unix.TimerfdSettime(p.clock, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 1}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		var fds = []unix.PollFd{{Fd: int32(p.clock), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
+		p.moved = false
+		p.Wake()
+		if _, err := p.Wait(events[:], true, func() { t.Error("idle, and there is something to do") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestIdleIsTold(t *testing.T) {
 	p, fd := newPoller(t), newEvent(t)
 	if err := p.Add(fd, unix.EPOLLIN, 0); err != nil {
 		t.Fatal(err)
 	}
-	idle := 0
 	var events [8]unix.EpollEvent
+	for begin := time.Now(); time.Since(begin) < 5*tick; { // always something to do, until there is nothing
+		if _, err := p.Wait(events[:], false, func() { t.Error("idle in between") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle := 0
 	for idle == 0 {
 		p.Sleepy()
 		if _, err := p.Wait(events[:], true, func() {
