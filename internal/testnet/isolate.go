@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +32,7 @@ func Isolate(t *testing.T, env ...string) bool {
 	if os.Getenv(isolated) == t.Name() {
 		return true
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run="+only(t.Name()), "-test.v", "-test.timeout=0")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run="+only(t.Name()), "-test.v", "-test.timeout="+remaining(t).String())
 	cmd.Env = append(append(os.Environ(), env...), isolated+"="+t.Name())
 	cmd.SysProcAttr = alone()
 	out, err := output(cmd)
@@ -47,6 +48,15 @@ func Isolate(t *testing.T, env ...string) bool {
 		t.Log(out)
 	}
 	return false
+}
+
+// remaining is the time that the test has, less what it takes to show where the process that was made has spent it; 0 means no limit.
+func remaining(t *testing.T) time.Duration {
+	deadline, ok := t.Deadline()
+	if !ok {
+		return 0
+	}
+	return max(time.Until(deadline)-10*time.Second, time.Second)
 }
 
 // output runs cmd. It dies with this test: the thread that started it is kept until it has ended.

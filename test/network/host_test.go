@@ -111,7 +111,11 @@ func (h *host) boot(network string) *guest {
 	}, p.Sandboxes[0])
 	h.must(err)
 	g := &guest{host: h, Box: box, spy: spy}
-	h.Cleanup(func() { h.must(g.end()) })
+	h.Cleanup(func() {
+		if err := g.end(); err != nil && g.Cause() == nil { // what died has been told
+			h.Error(err)
+		}
+	})
 	return g
 }
 
@@ -239,6 +243,28 @@ func (g *guest) fails(script string) string {
 	return out
 }
 
+// outcome is what became of a line of shell.
+type outcome struct {
+	text string
+	code int
+}
+
+// inBackground runs a line of shell beside others. It may be cut off by the guest's end.
+func (g *guest) inBackground(script string) <-chan outcome {
+	done := make(chan outcome, 1)
+	var running sync.WaitGroup
+	running.Go(func() {
+		var out bytes.Buffer
+		exit, err := g.Exec(context.WithoutCancel(g.Context()), sandbox.Command{Args: []string{"sh", "-c", script}}, sandbox.IO{Stdout: &out, Stderr: &out})
+		if err != nil {
+			exit.Code = -1
+		}
+		done <- outcome{out.String(), exit.Code}
+	})
+	g.Cleanup(running.Wait)
+	return done
+}
+
 // says runs a line of shell and looks for text in what it prints.
 func (g *guest) says(script string, want ...string) {
 	g.Helper()
@@ -277,12 +303,4 @@ func (h *host) await(what string, wanted func(event.Data) bool) {
 			h.Fatalf("no event: %s", what)
 		}
 	}
-}
-
-// background runs a line of shell until the guest ends.
-func (g *guest) background(script string) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _, _ = g.Exec(ctx, sandbox.Command{Args: []string{"sh", "-c", script}}, sandbox.IO{}) })
-	g.Cleanup(func() { cancel(); running.Wait() })
 }

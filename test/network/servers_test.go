@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/voidbox-run/voidbox/test/lab"
 )
 
 // Names and addresses of the internet's servers.
@@ -24,11 +26,16 @@ const (
 	debName, debAddress = "deb.example", "203.0.113.30"
 )
 
-// blobSize is that of a large download, the same every time, as blobSum says.
-const blobSize = 128 << 20
+// blobSize is that of a large download. In the lab a guest's processor is emulated twice over.
+func blobSize() int64 {
+	if lab.Inside() {
+		return 8 << 20
+	}
+	return 128 << 20
+}
 
-// blob is bytes that nobody can guess or squeeze.
-func blob() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), blobSize) }
+// blob is bytes, the same every time, that nobody can guess or squeeze.
+func blob() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), blobSize()) }
 
 // sum reads to the end and returns the SHA-256 in hexadecimal.
 func sum(r io.Reader) (string, error) {
@@ -64,7 +71,7 @@ func (h *host) web() {
 }
 
 func serveBlob(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Length", fmt.Sprint(blobSize))
+	w.Header().Set("Content-Length", fmt.Sprint(blobSize()))
 	_, _ = io.Copy(w, blob())
 }
 
@@ -106,7 +113,7 @@ func (h *host) git(args ...string) string {
 // into it before it unpacks it.
 func (h *host) debianMirror() {
 	h.Helper()
-	index := fmt.Sprintf("Package: big\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example>\nDescription: large\nFilename: ./big.deb\nSize: %d\nSHA256: %s\n", blobSize, h.blobSum())
+	index := fmt.Sprintf("Package: big\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example>\nDescription: large\nFilename: ./big.deb\nSize: %d\nSHA256: %s\n", blobSize(), h.blobSum())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /Packages", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, index) })
 	mux.HandleFunc("GET /big.deb", serveBlob)

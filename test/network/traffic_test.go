@@ -52,7 +52,7 @@ func TestLargeFilesBothWays(t *testing.T) {
 			g.Errorf("sum of what the guest got: %s, want %s", got, want)
 		}
 		// busybox's wget sends text only.
-		got = g.sh(fmt.Sprintf(`{ printf 'PUT /sum HTTP/1.0\r\nContent-Length: %d\r\n\r\n'; cat /tmp/blob; } | nc %s 80`, blobSize, webName))
+		got = g.sh(fmt.Sprintf(`{ printf 'PUT /sum HTTP/1.0\r\nContent-Length: %d\r\n\r\n'; cat /tmp/blob; } | nc %s 80`, blobSize(), webName))
 		if !strings.HasSuffix(strings.TrimSpace(got), "\n"+want) {
 			g.Errorf("the server got another file than %s: %s", want, got)
 		}
@@ -157,8 +157,8 @@ func TestPublishedPorts(t *testing.T) {
       host_port  = 7007
       protocol   = "udp"
     }`)
-		g.background("echo from the guest > /tmp/index.html; exec python3 -m http.server -d /tmp 80")
-		g.background(`exec python3 -c '
+		g.inBackground("echo from the guest > /tmp/index.html; exec python3 -m http.server -d /tmp 80")
+		g.inBackground(`exec python3 -c '
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 7))
