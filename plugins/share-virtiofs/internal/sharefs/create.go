@@ -21,6 +21,9 @@ type newborn struct {
 	record record      // what the inode needs that the host must not give it
 	mode   uint32      // on the host
 	done   func()
+
+	covered bool // overlay: a whiteout was taken away for it
+	made    bool
 }
 
 // conceive prepares a name of a directory for something of the given mode. The caller calls done.
@@ -39,12 +42,23 @@ func (f *FS) conceive(q *Request, name string, mode uint32) (*newborn, error) {
 		unlock()
 		return nil, err
 	}
-	b.done = func() { f.table.release(b.at); unlock() }
+	b.done = func() {
+		f.table.release(b.at)
+		f.restore(b)
+		unlock()
+	}
 	if b.record, err = f.ownerOf(q, b, mode); err != nil {
 		b.done()
 		return nil, err
 	}
 	return b, nil
+}
+
+// restore hides again what was below a name that nothing came of.
+func (f *FS) restore(b *newborn) {
+	if b.covered && !b.made {
+		_ = f.cover(b.dir, b.name)
+	}
 }
 
 // ownerOf says what the guest has to see of an inode that the host makes the user's. In a directory with the set-group-ID bit it
@@ -103,6 +117,7 @@ func (f *FS) deliver(q *Request, b *newborn) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.made = true
 	if forgetful {
 		f.table.remember(n, b.record)
 	}
@@ -141,6 +156,9 @@ func (f *FS) mkdir(q *Request) error {
 		return err
 	}
 	defer b.done()
+	if b.covered {
+		b.record.has |= opaque
+	}
 	if err := unix.Mkdirat(b.at.fd, name, b.mode); err != nil {
 		return err
 	}
@@ -218,6 +236,7 @@ func (f *FS) link(q *Request) error {
 	}
 	defer dir.mount.change()()
 	b := &newborn{dir: dir, name: name}
+	defer f.restore(b)
 	if err := errors.Join(f.raise(n), f.vacate(b)); err != nil {
 		return err
 	}
@@ -236,6 +255,7 @@ func (f *FS) link(q *Request) error {
 	if err := hostfs.Link(file.fd, at.fd, name); err != nil {
 		return err
 	}
+	b.made = true
 	_, err = f.entry(q, dir, name)
 	return err
 }

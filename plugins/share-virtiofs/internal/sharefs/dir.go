@@ -42,7 +42,7 @@ func (f *FS) opendir(q *Request) error {
 	}
 	list := &listing{}
 	if front, back := f.table.placesOf(n); back != nil {
-		if list, err = f.merge(n, front, back); err != nil {
+		if list, err = f.merge(front, back); err != nil {
 			return err
 		}
 	}
