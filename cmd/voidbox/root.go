@@ -124,7 +124,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(c.runCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.whyCommand(),
 		c.psCommand(), c.publishCommand(), c.unpublishCommand(), c.cancelCommand(),
 		c.sandboxCommand(), c.execCommand(), c.shellCommand(),
-		c.logsCommand(), c.cpCommand(), c.attachCommand(), c.statsCommand(), c.infoCommand(), c.lsCommand(),
+		c.logsCommand(), c.cpCommand(), c.diffCommand(), c.applyCommand(), c.discardCommand(), c.attachCommand(), c.statsCommand(), c.infoCommand(), c.lsCommand(),
 		c.schemaCommand(), c.doctorCommand(), c.imageCommand(), c.pluginCommand(), c.versionCommand(), c.shimCommand())
 	return root
 }

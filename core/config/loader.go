@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -117,6 +118,11 @@ func (l *loader) checkLabels(b *hcl.Block) bool {
 
 // path returns a path of the configuration made absolute.
 func (l *loader) path(p string) string {
+	if p == "~" || strings.HasPrefix(p, "~/") {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, p[1:])
+		}
+	}
 	if filepath.IsAbs(p) {
 		return filepath.Clean(p)
 	}

@@ -146,6 +146,20 @@ func (d *decoder) guestPath(name string) string {
 	return p
 }
 
+// guestHome replaces a "~" in front by the home of the sandbox's user, if that has one.
+func guestHome(p, user string) string {
+	if p != "~" && !strings.HasPrefix(p, "~/") {
+		return p
+	}
+	switch user {
+	case "", "sandbox":
+		return "/home/sandbox" + p[1:]
+	case "root":
+		return "/root" + p[1:]
+	}
+	return p
+}
+
 func checkGuestPath(p string, r hcl.Range) *hcl.Diagnostic {
 	if !path.IsAbs(p) || path.Clean(p) != strings.TrimSuffix(p, "/") && p != "/" || strings.ContainsRune(p, 0) {
 		return at(r, "Invalid guest path", "%q must be an absolute path without \"..\".", p)
@@ -182,8 +196,9 @@ func (d *decoder) limits(s *plan.Sandbox) {
 func (d *decoder) mounts(s *plan.Sandbox) {
 	first := map[string]hcl.Range{}
 	for _, b := range d.blocks["mount"] {
-		target := path.Clean(b.Labels[0])
-		if diag := checkGuestPath(b.Labels[0], b.LabelRanges[0]); diag != nil {
+		label := guestHome(b.Labels[0], s.User)
+		target := path.Clean(label)
+		if diag := checkGuestPath(label, b.LabelRanges[0]); diag != nil {
 			d.fail(diag)
 			continue
 		}
@@ -198,7 +213,7 @@ func (d *decoder) mounts(s *plan.Sandbox) {
 		first[target] = b.LabelRanges[0]
 		n := d.l.decode(b, d.spec.nested("mount"))
 		n.exposed = d.exposed
-		s.Mounts = append(s.Mounts, plan.Mount{Target: target, Source: n.existing("source"), Mode: orDefault(n.choice("mode"), "ro")})
+		s.Mounts = append(s.Mounts, plan.Mount{Target: target, Source: n.existing("source"), Mode: orDefault(n.choice("mode"), "ro"), Cache: n.choice("cache")})
 		d.absorb(n)
 	}
 }

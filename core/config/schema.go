@@ -110,7 +110,8 @@ var sandboxBlock = &block{
 			Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",
 			Arguments: []argument{
 				{Name: "source", Type: typePath, Required: true, Doc: "Directory or file on the host."},
-				{Name: "mode", Type: "string", Default: "\"ro\"", Values: []string{"ro", "rw", "overlay"}, Doc: "Read only, read and write, or writes that vanish with the sandbox."},
+				{Name: "mode", Type: "string", Default: "\"ro\"", Values: []string{"ro", "rw", "overlay"}, Doc: "Read only, read and write, or an overlay: the guest writes, and the host's files stay as they are until `voidbox apply`."},
+				{Name: "cache", Type: "string", Default: "\"auto\"", Values: []string{"auto", "always"}, Doc: "How long the guest trusts what it has read: auto sees the host's edits within a second; always is for files that nobody else changes, and keeps writes back."},
 			},
 		},
 		{

@@ -116,6 +116,7 @@ type Mount struct {
 	Target string
 	Source string // absolute
 	Mode   string // ro, rw or overlay
+	Cache  string // auto or always; empty means auto
 }
 
 // Agent is an agent as it was declared: a template that a stage instantiates. What it says may depend on the stage's input,

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/voidbox-run/voidbox/core/overlay"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/sdk/base"
@@ -124,19 +126,72 @@ func (r *Run) lend(ctx context.Context, s *plan.Sandbox) (lent, error) {
 	if err != nil {
 		return lent{}, err
 	}
+	release, err := r.keepWrites(s, attachment.Mounts)
+	if err != nil {
+		return lent{}, fmt.Errorf("sandbox %s: %w", s.Name, err)
+	}
 	plugin, err := r.crew.own(r.ctx, ctx, pluginhost.Request{Kind: base.KindShare, Name: sharePlugin, Instance: s.Name})
 	if err != nil {
+		release()
 		return lent{}, err
 	}
 	socket, err := plugin.Share().Attach(ctx, attachment)
 	if err != nil {
 		r.cleanUp(plugin.Close)
+		release()
 		return lent{}, fmt.Errorf("sandbox %s: mounts: %w", s.Name, sorted(err))
 	}
 	return lent{
 		links:  []vmm.Link{{Kind: vmm.LinkFS, ID: shareDevice, SocketPath: socket, Queues: 1}},
-		shares: shares, end: plugin.Close,
+		shares: shares,
+		end: func(ctx context.Context) error {
+			defer release()
+			return plugin.Close(ctx)
+		},
 	}, nil
+}
+
+// keepWrites gives mounts of mode overlay their upper directories. A named sandbox finds its own again; each sandbox of a run has
+// new ones.
+func (r *Run) keepWrites(s *plan.Sandbox, mounts []share.Mount) (release func(), err error) {
+	layered := func(m share.Mount) bool { return m.Mode == share.Overlay }
+	if !slices.ContainsFunc(mounts, layered) {
+		return func() {}, nil
+	}
+	dir, box := r.cfg.Overlays, s.Name
+	var temporary string
+	switch {
+	case dir != "":
+	case r.dir != nil:
+		dir, box = filepath.Join(r.dir.Path(), overlay.DirName), fmt.Sprintf("%s-%d", s.Name, r.builds.Add(1))
+	default:
+		if temporary, err = os.MkdirTemp("", "voidbox-overlay-"); err != nil {
+			return nil, err
+		}
+		dir = temporary
+	}
+	held, err := overlay.Hold(dir)
+	if err != nil {
+		return nil, err
+	}
+	release = func() {
+		held()
+		if temporary != "" {
+			_ = overlay.Discard(temporary)
+			_ = os.RemoveAll(temporary)
+		}
+	}
+	for i := range mounts {
+		if !layered(mounts[i]) {
+			continue
+		}
+		mounts[i].UpperPath, err = overlay.Prepare(dir, i, overlay.Mount{Sandbox: box, Target: path.Clean(s.Mounts[i].Target), Source: mounts[i].HostPath})
+		if err != nil {
+			release()
+			return nil, err
+		}
+	}
+	return release, nil
 }
 
 // shareAttachment is what the plugin serves, and where the guest mounts it: the mount's number is the name of either.
@@ -149,7 +204,7 @@ func shareAttachment(s *plan.Sandbox) (share.Attachment, boot.Shares, error) {
 		}
 		tag := strconv.Itoa(i)
 		a.Mounts = append(a.Mounts, share.Mount{
-			HostPath: m.Source, Tag: tag, Mode: mode, Cache: share.CacheAuto,
+			HostPath: m.Source, Tag: tag, Mode: mode, Cache: share.Cache(m.Cache),
 			IDMap: &share.IDMap{
 				HostUID: uint32(os.Getuid()), HostGID: uint32(os.Getgid()), GuestUID: boot.DefaultUser.UID, GuestGID: boot.DefaultUser.GID,
 			},

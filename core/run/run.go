@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/control"
@@ -34,6 +35,9 @@ type Config struct {
 	// RunDir is the directory to write the run to. Empty means one below observe.DefaultDir; NoRunDir means none.
 	RunDir   string
 	NoRunDir bool
+	// Overlays is where what guests write to mounts of mode overlay is kept. Empty means the run directory; without one it goes
+	// with the sandbox.
+	Overlays string
 	// Keep keeps the sandboxes of finished stages alive until the end of the context, for a look at them.
 	Keep    bool
 	Version string // of voidbox, for the record
@@ -102,6 +106,7 @@ type Run struct {
 	networks networks
 	root     event.Scope
 	stages   map[string]*stageState
+	builds   atomic.Int64 // sandboxes that were made, for names
 
 	imagesOnce sync.Once
 	imagesErr  error

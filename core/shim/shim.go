@@ -8,11 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/overlay"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/run"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -61,6 +63,7 @@ func (s *Shim) Run(ctx context.Context, cfg run.Config) error {
 			MemoryBytes: s.Sandbox.MemoryBytes, Started: time.Now().UTC(),
 		}
 	})
+	cfg.Overlays = filepath.Join(s.Dir, overlay.DirName)
 	box, err := run.Open(ctx, cfg, s.Sandbox)
 	if err != nil {
 		s.failed(err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/voidbox-run/voidbox/core/overlay"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -26,6 +27,9 @@ type Sandbox struct {
 
 	dir string
 }
+
+// Overlays is the directory of what the sandbox has written to mounts of mode overlay.
+func (b *Sandbox) Overlays() string { return filepath.Join(b.dir, overlay.DirName) }
 
 // DefaultDir is where named sandboxes are: $XDG_STATE_HOME/voidbox/sandboxes, or below ~/.local/state.
 func DefaultDir() (string, error) {
@@ -253,7 +257,7 @@ func discard(dir string) error {
 	if err := os.Rename(dir, gone); err != nil {
 		return err
 	}
-	return os.RemoveAll(gone)
+	return overlay.RemoveAll(gone)
 }
 
 // Claim is a sandbox that is held by its lock.

@@ -9,27 +9,28 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // attrOf is what the guest sees of an inode.
-func attrOf(n *node, st *hostfs.Stat, r *record) fuse.Attr {
+func attrOf(n *node, st *hostfs.Stat, r *share.Record) fuse.Attr {
 	a := fuse.Attr{
 		Ino: n.ino, Size: st.Size, Blocks: st.Blocks, Mode: uint32(st.Mode), Nlink: st.Nlink,
 		UID: n.mount.guestUID(st.Uid), GID: n.mount.guestGID(st.Gid),
 		Rdev: uint32(unix.Mkdev(st.Rdev_major, st.Rdev_minor)), BlockSize: st.Blksize,
 		Atime: timeOf(st.Atime), Mtime: timeOf(st.Mtime), Ctime: timeOf(st.Ctime),
 	}
-	if r.has&hasUID != 0 {
-		a.UID = r.uid
+	if r.Has&share.HasUID != 0 {
+		a.UID = r.UID
 	}
-	if r.has&hasGID != 0 {
-		a.GID = r.gid
+	if r.Has&share.HasGID != 0 {
+		a.GID = r.GID
 	}
-	if r.has&hasBits != 0 {
-		a.Mode |= r.bits
+	if r.Has&share.HasBits != 0 {
+		a.Mode |= r.Bits
 	}
-	if r.has&hasKind != 0 && n.kind == unix.S_IFREG {
-		a.Mode, a.Rdev, a.Size, a.Blocks = a.Mode&^unix.S_IFMT|r.kind, r.rdev, 0, 0
+	if r.Has&share.HasKind != 0 && n.kind == unix.S_IFREG {
+		a.Mode, a.Rdev, a.Size, a.Blocks = a.Mode&^unix.S_IFMT|r.Kind, r.Rdev, 0, 0
 	}
 	return a
 }
@@ -40,40 +41,40 @@ func timeOf(t unix.StatxTimestamp) fuse.Time { return fuse.Time{Seconds: t.Sec, 
 func canHaveRecord(kind uint32) bool { return kind == unix.S_IFREG || kind == unix.S_IFDIR }
 
 // recordAt reads the record of a name in a directory.
-func recordAt(dir int, name string, kind uint32) record {
+func recordAt(dir int, name string, kind uint32) share.Record {
 	if !canHaveRecord(kind) {
-		return record{}
+		return share.Record{}
 	}
-	var b [maxRecord]byte
-	n, err := hostfs.GetxattrName(dir, name, recordName, b[:])
+	var b [share.MaxRecord]byte
+	n, err := hostfs.GetxattrName(dir, name, share.RecordName, b[:])
 	return understood(b[:max(n, 0)], err)
 }
 
 // recordOf reads the record of the inode behind a descriptor.
-func recordOf(fd int, kind uint32) record {
+func recordOf(fd int, kind uint32) share.Record {
 	if !canHaveRecord(kind) {
-		return record{}
+		return share.Record{}
 	}
-	var b [maxRecord]byte
-	n, err := hostfs.Getxattr(fd, recordName, b[:])
+	var b [share.MaxRecord]byte
+	n, err := hostfs.Getxattr(fd, share.RecordName, b[:])
 	return understood(b[:max(n, 0)], err)
 }
 
 // understood takes an attribute that cannot be read, or makes no sense, for none.
-func understood(text []byte, err error) record {
+func understood(text []byte, err error) share.Record {
 	if err != nil || len(text) == 0 {
-		return record{}
+		return share.Record{}
 	}
-	r, err := parseRecord(text)
+	r, err := share.ParseRecord(text)
 	if err != nil {
 		slog.Debug("a record is ignored", "error", err)
-		return record{}
+		return share.Record{}
 	}
 	return r
 }
 
 // stat looks at a node: by its descriptor or that of a file that the guest has open, else by name.
-func (f *FS) stat(n *node, st *hostfs.Stat) (record, error) {
+func (f *FS) stat(n *node, st *hostfs.Stat) (share.Record, error) {
 	p := f.table.bodyOf(n)
 	if d := f.table.openOf(p); d != nil {
 		defer f.table.release(d)
@@ -89,23 +90,23 @@ func (f *FS) stat(n *node, st *hostfs.Stat) (record, error) {
 	}
 	dir, name, err := f.table.holdDir(p)
 	if err != nil {
-		return record{}, err
+		return share.Record{}, err
 	}
 	defer f.table.release(dir)
 	if err := hostfs.StatName(dir.fd, name, st); err != nil {
-		return record{}, stale(err)
+		return share.Record{}, stale(err)
 	}
 	if !f.table.keyOf(p).names(st) {
-		return record{}, unix.ESTALE
+		return share.Record{}, unix.ESTALE
 	}
 	return f.remembered(n, recordAt(dir.fd, name, n.kind)), nil
 }
 
 // remembered adds the record of an inode that cannot have one on disk.
-func (f *FS) remembered(n *node, r record) record {
+func (f *FS) remembered(n *node, r share.Record) share.Record {
 	f.table.mu.Lock()
 	defer f.table.mu.Unlock()
-	if n.memory.has != 0 {
+	if n.memory.Has != 0 {
 		return n.memory
 	}
 	return r

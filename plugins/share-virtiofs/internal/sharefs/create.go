@@ -9,6 +9,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 const permissions = 0o777
@@ -17,9 +18,9 @@ const permissions = 0o777
 type newborn struct {
 	dir    *node
 	name   string
-	at     *descriptor // of dir, in front
-	record record      // what the inode needs that the host must not give it
-	mode   uint32      // on the host
+	at     *descriptor  // of dir, in front
+	record share.Record // what the inode needs that the host must not give it
+	mode   uint32       // on the host
 	done   func()
 
 	covered bool // overlay: a whiteout was taken away for it
@@ -63,10 +64,10 @@ func (f *FS) restore(b *newborn) {
 
 // ownerOf says what the guest has to see of an inode that the host makes the user's. In a directory with the set-group-ID bit it
 // gets the directory's group (inode(7)).
-func (f *FS) ownerOf(q *Request, b *newborn, mode uint32) (record, error) {
+func (f *FS) ownerOf(q *Request, b *newborn, mode uint32) (share.Record, error) {
 	var st hostfs.Stat
 	if err := hostfs.StatFD(b.at.fd, &st); err != nil {
-		return record{}, err
+		return share.Record{}, err
 	}
 	r := recordOf(b.at.fd, unix.S_IFDIR)
 	parent := attrOf(b.dir, &st, &r)
@@ -74,22 +75,22 @@ func (f *FS) ownerOf(q *Request, b *newborn, mode uint32) (record, error) {
 	if st.Mode&unix.S_ISGID != 0 {
 		hostGID = st.Gid
 	}
-	gid, bits := q.Header.GID, mode&specialBits
+	gid, bits := q.Header.GID, mode&share.SpecialBits
 	if parent.Mode&unix.S_ISGID != 0 {
 		gid = parent.GID
 		if mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISGID == 0 {
 			bits |= unix.S_ISGID
 		}
 	}
-	var want record
+	var want share.Record
 	if b.dir.mount.guestUID(f.self.HostUID) != q.Header.UID {
-		want.uid, want.has = q.Header.UID, want.has|hasUID
+		want.UID, want.Has = q.Header.UID, want.Has|share.HasUID
 	}
 	if b.dir.mount.guestGID(hostGID) != gid {
-		want.gid, want.has = gid, want.has|hasGID
+		want.GID, want.Has = gid, want.Has|share.HasGID
 	}
 	if bits != 0 {
-		want.bits, want.has = bits, want.has|hasBits
+		want.Bits, want.Has = bits, want.Has|share.HasBits
 	}
 	return want, nil
 }
@@ -103,10 +104,10 @@ func (f *FS) deliver(q *Request, b *newborn) (*node, error) {
 	kind := uint32(what.stat.Mode) & unix.S_IFMT
 	what.front, what.record = true, b.record
 	forgetful := false
-	if b.record.has != 0 {
+	if b.record.Has != 0 {
 		err := unix.EOPNOTSUPP
 		if canHaveRecord(kind) {
-			err = asErrno(hostfs.SetxattrName(b.at.fd, b.name, recordName, b.record.encode()))
+			err = asErrno(hostfs.SetxattrName(b.at.fd, b.name, share.RecordName, b.record.Encode()))
 		}
 		forgetful = unrecordable(err)
 		if err != 0 && !forgetful {
@@ -136,7 +137,7 @@ func asErrno(err error) unix.Errno {
 func unrecordable(err unix.Errno) bool { return err == unix.EOPNOTSUPP || err == unix.EPERM }
 
 // remember keeps the record of an inode in memory.
-func (t *table) remember(n *node, r record) {
+func (t *table) remember(n *node, r share.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n.memory = r
@@ -157,7 +158,7 @@ func (f *FS) mkdir(q *Request) error {
 	}
 	defer b.done()
 	if b.covered {
-		b.record.has |= opaque
+		b.record.Has |= share.Opaque
 	}
 	if err := unix.Mkdirat(b.at.fd, name, b.mode); err != nil {
 		return err
@@ -176,7 +177,7 @@ func (f *FS) mknod(q *Request) error {
 		return err
 	}
 	kind := mode & unix.S_IFMT
-	if kind != unix.S_IFREG && !isSpecial(kind) {
+	if kind != unix.S_IFREG && !share.IsSpecial(kind) {
 		return unix.EINVAL
 	}
 	b, err := f.conceive(q, name, mode&^unix.S_IFMT|unix.S_IFREG)
@@ -185,7 +186,7 @@ func (f *FS) mknod(q *Request) error {
 	}
 	defer b.done()
 	if kind != unix.S_IFREG {
-		b.record.kind, b.record.rdev, b.record.has = kind, rdev, b.record.has|hasKind
+		b.record.Kind, b.record.Rdev, b.record.Has = kind, rdev, b.record.Has|share.HasKind
 	}
 	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, b.mode)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // find looks for a name in a directory. The mount is held still.
@@ -17,7 +18,7 @@ func (f *FS) find(dir *node, name string, into *found) error {
 	if front != nil {
 		err := f.findIn(front, name, &into.stat, &into.record)
 		switch {
-		case err == nil && into.record.has&whiteout != 0:
+		case err == nil && into.record.Has&share.Whiteout != 0:
 			return unix.ENOENT
 		case err == nil:
 			into.front = true
@@ -36,11 +37,11 @@ func (f *FS) find(dir *node, name string, into *found) error {
 
 // findBelow looks for what is below a name of an overlay: the file itself, or the directory that is seen through that in front.
 func (f *FS) findBelow(back *place, name string, into *found) error {
-	if into.front && (into.stat.Mode&unix.S_IFMT != unix.S_IFDIR || into.record.has&opaque != 0) {
+	if into.front && (into.stat.Mode&unix.S_IFMT != unix.S_IFDIR || into.record.Has&share.Opaque != 0) {
 		return nil
 	}
 	var st hostfs.Stat
-	var r record
+	var r share.Record
 	switch err := f.findIn(back, name, &st, &r); {
 	case errors.Is(err, unix.ENOENT) && into.front:
 		return nil
@@ -58,7 +59,7 @@ func (f *FS) findBelow(back *place, name string, into *found) error {
 }
 
 // findIn looks for a name in one directory of the host.
-func (f *FS) findIn(p *place, name string, st *hostfs.Stat, r *record) error {
+func (f *FS) findIn(p *place, name string, st *hostfs.Stat, r *share.Record) error {
 	dir, err := f.table.hold(p)
 	if err != nil {
 		return err

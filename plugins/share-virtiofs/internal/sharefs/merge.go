@@ -7,6 +7,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // merge lists what the guest sees of a directory: what is in front, and what is below and not hidden. Either may be nil.
@@ -27,7 +28,7 @@ func (f *FS) merge(front, back *place) (*listing, error) {
 				continue
 			}
 			seen[e.Name] = true
-			if p == front && e.Type == unix.DT_REG && recordAt(d.fd, e.Name, unix.S_IFREG).has&whiteout != 0 {
+			if p == front && e.Type == unix.DT_REG && recordAt(d.fd, e.Name, unix.S_IFREG).Has&share.Whiteout != 0 {
 				continue
 			}
 			list.entries = append(list.entries, e)

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // key tells inodes of the host apart. The time of birth is in it because numbers are used again.
@@ -49,7 +50,7 @@ type node struct {
 	stamp   stamp
 
 	// memory is the record of an inode that cannot have extended attributes.
-	memory record
+	memory share.Record
 }
 
 // stamp tells whether a file was changed since the guest has last opened it.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // hostFlags are the flags of open(2) that reach the host; the guest's kernel acts on the others.
@@ -258,8 +259,8 @@ func (f *FS) tmpfile(q *Request) error {
 
 // enterNameless makes the node of an open file that has no name.
 func (f *FS) enterNameless(q *Request, b *newborn, fd int) (*node, error) {
-	if b.record.has != 0 {
-		if err := hostfs.Setxattr(fd, recordName, b.record.encode(), 0); err != nil && !unrecordable(asErrno(err)) {
+	if b.record.Has != 0 {
+		if err := hostfs.Setxattr(fd, share.RecordName, b.record.Encode(), 0); err != nil && !unrecordable(asErrno(err)) {
 			return nil, err
 		}
 	}

@@ -8,15 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // CheckUpper tells whether a directory can be the upper one of an overlay: its file system must have what is used there.
 func CheckUpper(fd int) error {
-	test := record{has: opaque}
-	if err := hostfs.Setxattr(fd, hiddenPrefix+"check", test.encode(), 0); err != nil {
+	test := share.Record{Has: share.Opaque}
+	if err := hostfs.Setxattr(fd, share.HiddenPrefix+"check", test.Encode(), 0); err != nil {
 		return err
 	}
-	_ = hostfs.Removexattr(fd, hiddenPrefix+"check")
+	_ = hostfs.Removexattr(fd, share.HiddenPrefix+"check")
 	file, err := hostfs.Open(fd, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (f *FS) uncover(dir *node, name string) (bool, error) {
 		return false, err
 	}
 	defer f.table.release(at)
-	if r := recordAt(at.fd, name, unix.S_IFREG); r.has&whiteout == 0 {
+	if r := recordAt(at.fd, name, unix.S_IFREG); r.Has&share.Whiteout == 0 {
 		return false, nil
 	}
 	return true, unix.Unlinkat(at.fd, name, 0)
@@ -75,8 +76,8 @@ func (f *FS) cover(dir *node, name string) error {
 		return err
 	}
 	defer unix.Close(fd)
-	r := record{has: whiteout}
-	if err := hostfs.Setxattr(fd, recordName, r.encode(), 0); err != nil {
+	r := share.Record{Has: share.Whiteout}
+	if err := hostfs.Setxattr(fd, share.RecordName, r.Encode(), 0); err != nil {
 		return err
 	}
 	return hostfs.Link(fd, at.fd, name)
@@ -85,7 +86,7 @@ func (f *FS) cover(dir *node, name string) error {
 // below tells whether a lower directory has a name.
 func (f *FS) below(back *place, name string) bool {
 	var st hostfs.Stat
-	var r record
+	var r share.Record
 	return f.findIn(back, name, &st, &r) == nil
 }
 
@@ -298,7 +299,7 @@ func (m *move) isolate(n, dir *node, name string) error {
 	}
 	return m.f.withBody(n, func(fd int) error {
 		r := recordOf(fd, n.kind)
-		r.has |= opaque
-		return hostfs.Setxattr(fd, recordName, r.encode(), 0)
+		r.Has |= share.Opaque
+		return hostfs.Setxattr(fd, share.RecordName, r.Encode(), 0)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // raiseAlone is raise for those who do not hold the mount.
@@ -109,7 +110,7 @@ type copying struct {
 	nameless bool
 
 	stat   hostfs.Stat
-	record record
+	record share.Record
 }
 
 // prepare works out what the copy's record has to say, so that the guest notices nothing.
@@ -121,14 +122,14 @@ func (c *copying) prepare() error {
 	a := attrOf(c.n, &c.stat, &was)
 	m := c.n.mount
 	r := was
-	r.has &^= whiteout | opaque
-	r.set(hasUID, &r.uid, a.UID, m.guestUID(c.f.self.HostUID))
-	r.set(hasGID, &r.gid, a.GID, m.guestGID(c.f.self.HostGID))
-	r.set(hasBits, &r.bits, a.Mode&specialBits, 0)
-	if isSpecial(c.n.kind) {
-		r.kind, r.rdev, r.has = c.n.kind, a.Rdev, r.has|hasKind
+	r.Has &^= share.Whiteout | share.Opaque
+	set(&r, share.HasUID, &r.UID, a.UID, m.guestUID(c.f.self.HostUID))
+	set(&r, share.HasGID, &r.GID, a.GID, m.guestGID(c.f.self.HostGID))
+	set(&r, share.HasBits, &r.Bits, a.Mode&share.SpecialBits, 0)
+	if share.IsSpecial(c.n.kind) {
+		r.Kind, r.Rdev, r.Has = c.n.kind, a.Rdev, r.Has|share.HasKind
 	}
-	r.ino, r.has = c.n.ino, r.has|hasIno
+	r.Ino, r.Has = c.n.ino, r.Has|share.HasIno
 	c.record = r
 	return nil
 }
@@ -229,7 +230,7 @@ func copyPlain(from, into int) error {
 
 // dress gives the copy its record, attributes and times.
 func (c *copying) dress(fd int) error {
-	if err := hostfs.Setxattr(fd, recordName, c.record.encode(), 0); err != nil {
+	if err := hostfs.Setxattr(fd, share.RecordName, c.record.Encode(), 0); err != nil {
 		return err
 	}
 	names, err := hostfs.Listxattr(c.from)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // setattr answers SETATTR.
@@ -61,10 +62,10 @@ func (f *FS) setOwner(n *node, fd int, in *fuse.SetattrIn) error {
 	was := f.remembered(n, recordOf(fd, n.kind))
 	r, now := was, attrOf(n, &st, &was)
 	if in.Valid&fuse.SetUID != 0 {
-		r.set(hasUID, &r.uid, in.UID, n.mount.guestUID(st.Uid))
+		set(&r, share.HasUID, &r.UID, in.UID, n.mount.guestUID(st.Uid))
 	}
 	if in.Valid&fuse.SetGID != 0 {
-		r.set(hasGID, &r.gid, in.GID, n.mount.guestGID(st.Gid))
+		set(&r, share.HasGID, &r.GID, in.GID, n.mount.guestGID(st.Gid))
 	}
 	mode := now.Mode
 	switch {
@@ -74,7 +75,7 @@ func (f *FS) setOwner(n *node, fd int, in *fuse.SetattrIn) error {
 		mode = killed(now.Mode)
 	}
 	real := mode & permissions
-	r.set(hasBits, &r.bits, mode&specialBits, 0)
+	set(&r, share.HasBits, &r.Bits, mode&share.SpecialBits, 0)
 	if real != uint32(st.Mode)&^unix.S_IFMT { // bits that were real move to the record
 		if n.kind == unix.S_IFLNK {
 			return unix.EOPNOTSUPP
@@ -90,12 +91,12 @@ func (f *FS) setOwner(n *node, fd int, in *fuse.SetattrIn) error {
 }
 
 // set notes a number, unless the host says the same.
-func (r *record) set(is has, into *uint32, value, host uint32) {
+func set(r *share.Record, is share.Has, into *uint32, value, host uint32) {
 	if value == host {
-		*into, r.has = 0, r.has&^is
+		*into, r.Has = 0, r.Has&^is
 		return
 	}
-	*into, r.has = value, r.has|is
+	*into, r.Has = value, r.Has|is
 }
 
 // killed is a mode after a change that takes the set-user-ID bit away, and the set-group-ID bit of what the group executes
@@ -115,24 +116,24 @@ func (f *FS) killBits(n *node, fd int) error {
 		return err
 	}
 	r := f.remembered(n, recordOf(fd, n.kind))
-	if r.has&hasBits == 0 && st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+	if r.Has&share.HasBits == 0 && st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
 		return nil
 	}
 	return f.setOwner(n, fd, &fuse.SetattrIn{Valid: fuse.SetKillSuidgid})
 }
 
 // setRecord writes a record, to memory where the inode cannot have one.
-func (f *FS) setRecord(n *node, fd int, r record) error {
+func (f *FS) setRecord(n *node, fd int, r share.Record) error {
 	err := unix.EOPNOTSUPP
 	if canHaveRecord(n.kind) {
-		text := r.encode()
+		text := r.Encode()
 		if len(text) == 0 {
-			err = asErrno(hostfs.Removexattr(fd, recordName))
+			err = asErrno(hostfs.Removexattr(fd, share.RecordName))
 			if err == unix.ENODATA {
 				err = 0
 			}
 		} else {
-			err = asErrno(hostfs.Setxattr(fd, recordName, text, 0))
+			err = asErrno(hostfs.Setxattr(fd, share.RecordName, text, 0))
 		}
 	}
 	switch {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // table holds what the guest knows: nodes by number and by inode, and handles.
@@ -63,7 +64,7 @@ func (t *table) get(id uint64) (*node, error) {
 // found is what a lookup has found in a directory.
 type found struct {
 	stat   hostfs.Stat // of the body
-	record record
+	record share.Record
 	front  bool // there is something in front
 	back   bool // and below
 	below  key  // its key
@@ -94,8 +95,8 @@ func (t *table) enter(dir *node, name string, f *found) (*node, error) {
 
 // inoOf is the number that the guest sees.
 func (t *table) inoOf(k key, f *found) uint64 {
-	if f.record.has&hasIno != 0 {
-		return f.record.ino
+	if f.record.Has&share.HasIno != 0 {
+		return f.record.Ino
 	}
 	i := slices.Index(t.devices, k.dev)
 	if i < 0 {

@@ -10,12 +10,13 @@ import (
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/hostfs"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // admitAttr tells whether the guest may have an extended attribute: those of users, but ours. Attributes of the other kinds mean
 // something to the host's kernel.
 func admitAttr(name string) bool {
-	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, hiddenPrefix)
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, share.HiddenPrefix)
 }
 
 // getxattr answers GETXATTR.
@@ -130,7 +131,7 @@ func (f *FS) changeAttr(q *Request, name string, do func(fd int) error) error {
 		return err
 	case n.mount.ReadOnly:
 		return unix.EROFS
-	case strings.HasPrefix(name, hiddenPrefix):
+	case strings.HasPrefix(name, share.HiddenPrefix):
 		return unix.EPERM
 	case !admitAttr(name):
 		return unix.EOPNOTSUPP

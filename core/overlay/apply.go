@@ -1,0 +1,140 @@
+package overlay
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+)
+
+// Apply makes changes of the mount real, in their order. A file is replaced in one step, so whoever reads it meanwhile sees the
+// old one or the new one. What was written stays where it is, and is no change any more.
+func (m Mount) Apply(changes []Change) error {
+	d, err := m.open()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	for i := range changes {
+		c := &changes[i]
+		if err := d.apply(c); err != nil {
+			return fmt.Errorf("apply %s: %w", path.Join(m.Target, c.Path), err)
+		}
+	}
+	return nil
+}
+
+func (d *diff) apply(c *Change) error {
+	if c.virtual {
+		return errdef.New(errdef.ErrUnsupported, "it is a device, a FIFO or a socket, which exists in the guest only")
+	}
+	if c.Kind == Removed {
+		return d.lower.RemoveAll(c.Path)
+	}
+	if err := d.parents(path.Dir(c.Path)); err != nil {
+		return err
+	}
+	if err := d.makeWay(c); err != nil {
+		return err
+	}
+	switch c.Mode.Type() {
+	case fs.ModeDir:
+		return d.directory(c.Path, c.Mode.Perm())
+	case fs.ModeSymlink:
+		return d.replace(c.Path, func(temp string) error { return d.lower.Symlink(c.Link, temp) })
+	}
+	return d.replace(c.Path, func(temp string) error { return d.copy(c.Path, temp) })
+}
+
+// parents makes the directories above what is applied, as the guest has made them.
+func (d *diff) parents(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	switch info, err := d.lower.Lstat(dir); {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil: // the guest has put a directory in the place of something else
+		if err := d.lower.Remove(dir); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := d.parents(path.Dir(dir)); err != nil {
+		return err
+	}
+	info, err := d.upper.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	return d.directory(dir, info.Mode().Perm())
+}
+
+// makeWay removes what is of another kind and cannot be replaced by a rename.
+func (d *diff) makeWay(c *Change) error {
+	info, err := d.lower.Lstat(c.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.IsDir() == c.Mode.IsDir() {
+		return err
+	}
+	return d.lower.RemoveAll(c.Path)
+}
+
+func (d *diff) directory(at string, mode fs.FileMode) error {
+	if err := d.lower.Mkdir(at, private); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return d.lower.Chmod(at, mode)
+}
+
+// replace makes something beside a name, and then lets it take the name.
+func (d *diff) replace(at string, create func(temp string) error) error {
+	temp := path.Join(path.Dir(at), ".voidbox-"+rand.Text())
+	err := create(temp)
+	if err == nil {
+		err = d.lower.Rename(temp, at)
+	}
+	if err != nil {
+		_ = d.lower.Remove(temp)
+	}
+	return err
+}
+
+// copy copies a file's contents, permissions and time.
+func (d *diff) copy(from, to string) error {
+	in, err := d.upper.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errdef.New(errdef.ErrState, "it has changed meanwhile")
+	}
+	out, err := d.lower.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Chmod(info.Mode().Perm())
+	}
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = d.lower.Chtimes(to, info.ModTime(), info.ModTime())
+	}
+	return err
+}

@@ -1,0 +1,18 @@
+//go:build !linux
+
+package overlay
+
+import (
+	"os"
+
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/share"
+)
+
+func lock(string, bool) (release func(), err error) {
+	return nil, errdef.New(errdef.ErrUnsupported, "overlays need Linux")
+}
+
+func recordOf(*os.File, string) (share.Record, error) {
+	return share.Record{}, errdef.New(errdef.ErrUnsupported, "overlays need Linux")
+}
