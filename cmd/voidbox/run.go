@@ -26,6 +26,7 @@ type runFlags struct {
 	json      bool
 	keep      bool
 	runDir    string
+	record    string
 	pcap      string
 	pcapLimit string
 }
@@ -50,6 +51,7 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
 	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`, not to one under $XDG_STATE_HOME/voidbox/runs")
+	cmd.Flags().StringVar(&flags.record, "record", "", "record what the models say into this `file`, which the plugin llm-replay plays")
 	cmd.Flags().StringVar(&flags.pcap, "pcap", "", "capture the packets of the guest into this `file`; where a run has several stages, one file each")
 	cmd.Flags().StringVar(&flags.pcapLimit, "pcap-limit", "64MiB", "end a capture at this `size`")
 	return cmd
@@ -72,7 +74,7 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 	r, err := run.New(run.Config{
 		Plan: project.plan, Target: flags.target, Host: run.Plugins(project.host), Sinks: []event.Sink{sink},
 		RunDir: flags.runDir, Keep: flags.keep, Version: version.String(), Hard: hard,
-		ControlDir: project.host.RuntimeDir(), Capture: capture,
+		ControlDir: project.host.RuntimeDir(), Capture: capture, Record: flags.record,
 	})
 	if err != nil {
 		return failWith(run.ExitCode(err), err)

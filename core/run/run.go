@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/voidbox-run/voidbox/core/cassette"
 	"github.com/voidbox-run/voidbox/core/control"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/image"
@@ -43,6 +44,8 @@ type Config struct {
 	Version string // of voidbox, for the record
 	// Capture is where packets of the guests' networks go.
 	Capture Capture
+	// Record is a file for what the providers say, which the plugin llm-replay can play. Empty means none.
+	Record string
 	// ControlDir is a directory that is private to the user, for the socket by which others speak to the run; see core/control.
 	// Empty means that nobody can. It takes a run directory, too.
 	ControlDir string
@@ -98,7 +101,8 @@ type Run struct {
 	target target
 	redact plan.Redactor
 	prices price.Table
-	dir    *observe.RunDir // nil without one
+	tape   *cassette.Recorder // nil without Record
+	dir    *observe.RunDir    // nil without one
 
 	ctx      context.Context // of the run's work; set by Run
 	stop     context.CancelCauseFunc
@@ -172,6 +176,9 @@ func (r *Run) Run(ctx context.Context) (Result, error) {
 	r.root = event.NewStream(r.id, observe.Redact(r.redact, sinks...)).Root()
 	r.ctx, r.stop = context.WithCancelCause(ctx)
 	r.crew = newCrew(r.cfg.Host, r.stop)
+	if r.cfg.Record != "" {
+		r.tape = cassette.NewRecorder()
+	}
 
 	result := Result{Run: r.id, Plan: r.cfg.Plan.Name, Target: r.target.name, Started: time.Now().UTC()}
 	if r.dir != nil {
@@ -261,6 +268,9 @@ func (r *Run) finish(result Result, err error) (Result, error) {
 		Totals: result.Totals, Traffic: result.Traffic, Took: result.Duration,
 	})
 	result, writeErr := r.write(result)
+	if r.tape != nil {
+		writeErr = errors.Join(writeErr, r.tape.Save(r.cfg.Record, r.redact.String))
+	}
 	if err != nil {
 		err = &cleanError{message: r.redact.String(err.Error()), err: err}
 	}

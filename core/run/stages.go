@@ -145,7 +145,11 @@ func (r *Run) priced(m llm.LLM, a *plan.AgentRun) llm.LLM {
 	if p := a.LLM.Price; p != nil {
 		own = &price.Price{Rates: price.Rates(*p)}
 	}
-	return price.Provider(m, cmp.Or(a.Model, a.LLM.Model), own, r.prices)
+	m = price.Provider(m, cmp.Or(a.Model, a.LLM.Model), own, r.prices)
+	if r.tape != nil {
+		m = r.tape.Provider(m)
+	}
+	return m
 }
 
 // release ends a sandbox, or keeps it when that is asked for.
