@@ -67,6 +67,7 @@ func alone(t *testing.T, backend, disk string, test func(h *host)) {
 		env = []string{
 			programsEnv + "=" + programDir(t), diskEnv + "=" + disk,
 			kernelEnv + "=" + lab.Path(t, lab.GuestKernel), initrdEnv + "=" + lab.Path(t, lab.GuestInitrd),
+			examplesEnv + "=" + lab.Path(t, examples),
 		}
 	}
 	if !testnet.Isolate(t, env...) {
