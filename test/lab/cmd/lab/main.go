@@ -60,14 +60,18 @@ func run(o options) (code int, err error) {
 	if err := o.ready(ctx); err != nil {
 		return labFailed, err
 	}
-	for {
-		code, err = boot(ctx, o)
+	return again(o.retries, func() (int, error) { return boot(ctx, o) })
+}
+
+// again runs in labs of their own until one of them does not hang, at most retries times more than once.
+func again(retries int, boot func() (int, error)) (code int, err error) {
+	for ; ; retries-- {
+		code, err = boot()
 		var hang *lab.HangError
-		if o.retries == 0 || !errors.As(err, &hang) {
+		if retries <= 0 || !errors.As(err, &hang) {
 			return code, err
 		}
-		o.retries--
-		say(fmt.Sprintf("%v\nThe lab hangs, as the emulator's lost interrupts make it (docs/lab.md): once more from the start.", err))
+		say(fmt.Sprintf("%v\nThe lab hangs, as the emulator's lost interrupts make it now and then: once more from the start.", err))
 	}
 }
 
