@@ -37,7 +37,7 @@ func (c *Cache) Images() ([]Listed, error) {
 		if strings.HasPrefix(filepath.Base(filepath.Dir(record)), ".") {
 			continue // in the making
 		}
-		img, err := readImage(filepath.Dir(record))
+		img, err := readRecord(filepath.Dir(record))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed just now
 		}

@@ -147,7 +147,21 @@ func sortImageError(err error) error {
 	return err
 }
 
+// readImage reads an image that is to be used: its disk is there, in its full length.
 func readImage(dir string) (*Image, error) {
+	img, err := readRecord(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(img.Disk())
+	if err != nil || info.Size() != img.Bytes {
+		return nil, errdef.New(errdef.ErrInvalid, "the cache's disk %s is damaged: it should have %d bytes", img.Disk(), img.Bytes).
+			WithRemedy("remove it, and it is made anew: voidbox image remove %s", img.ShortID())
+	}
+	return img, nil
+}
+
+func readRecord(dir string) (*Image, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, recordName))
 	if err != nil {
 		return nil, err
@@ -155,11 +169,6 @@ func readImage(dir string) (*Image, error) {
 	img := &Image{dir: dir}
 	if err := json.Unmarshal(raw, img); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, recordName), err)
-	}
-	info, err := os.Stat(img.Disk())
-	if err != nil || info.Size() != img.Bytes {
-		return nil, errdef.New(errdef.ErrInvalid, "the cache's disk %s is damaged: it should have %d bytes", img.Disk(), img.Bytes).
-			WithRemedy("remove it, and it is made anew: voidbox image remove %s", img.ShortID())
 	}
 	return img, nil
 }
