@@ -72,6 +72,9 @@ func (r RunnableSandbox) Kernel(path string) RunnableSandbox { r.spec.Kernel = p
 // Initrd names an initramfs that brings the guest agent, instead of the one that is built.
 func (r RunnableSandbox) Initrd(path string) RunnableSandbox { r.spec.Initrd = path; return r }
 
+// Restart says when the main process is started again after it has ended: never, on-failure or always.
+func (r RunnableSandbox) Restart(when string) RunnableSandbox { r.spec.Restart = when; return r }
+
 // User sets who commands run as by default: root, sandbox or uid[:gid].
 func (r RunnableSandbox) User(user string) RunnableSandbox { r.spec.User = user; return r }
 

@@ -40,6 +40,7 @@ func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	s.Env = d.env()
 	s.ReadyTimeout = d.duration("ready_timeout", plan.DefaultReadyTimeout)
 	d.mainProcess(s, b.DefRange)
+	s.Restart = d.choice("restart")
 	d.limits(s)
 	d.mounts(s)
 	d.network(s)

@@ -81,6 +81,7 @@ var sandboxBlock = &block{
 		{Name: "image", Type: "string", Default: "\"base\" when `main` is set", Doc: "Root file system: \"base\", whose main process sleeps; an image of a registry such as \"docker.io/library/node:22-slim\"; \"oci:./layout\", \"docker-archive:./image.tar\", \"dir:./rootfs\"; or the path of a raw disk such as \"./disk.img\"."},
 		{Name: "main", Type: "list(string)", Doc: "Main process: program and arguments. The sandbox ends when it ends."},
 		{Name: "args", Type: "list(string)", Doc: "Arguments for the main process of the image, in place of its own. Excludes `main`."},
+		{Name: "restart", Type: "string", Default: "\"never\"", Values: []string{"never", "on-failure", "always"}, Doc: "When the main process is started again after it has ended."},
 		{Name: "kernel", Type: typePath, Doc: "Kernel to boot.", Default: "found or fetched"},
 		{Name: "initrd", Type: typePath, Doc: "Initial file system to boot with.", Default: "built"},
 		{Name: "cpus", Type: typeInteger, Default: "1", Doc: "Virtual CPUs, 1 to 255."},

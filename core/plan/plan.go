@@ -86,6 +86,7 @@ type Sandbox struct {
 	Image        string   // ImageBase, or another name of package source, with an absolute path where there is one
 	Main         []string // main process; empty means the image's entrypoint
 	Args         []string // arguments for the image's entrypoint; only without Main
+	Restart      string   // of the main process: never, on-failure or always; empty means never
 	Kernel       string   // path; empty means resolved
 	Initrd       string   // path; empty means built
 	CPUs         int

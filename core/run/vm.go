@@ -11,6 +11,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	boxes "github.com/voidbox-run/voidbox/core/sandbox"
+	"github.com/voidbox-run/voidbox/sdk/boot"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
@@ -78,7 +79,7 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 func vmSpec(s *plan.Sandbox) boxes.Spec {
 	return boxes.Spec{
 		Name: s.Name, Hostname: s.Hostname, Image: s.Image, Kernel: s.Kernel, Initrd: s.Initrd, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes,
-		Env: s.Env, Main: s.Main, Args: s.Args, User: s.User, WorkingDir: s.WorkingDir, Limits: sandbox.Limits(s.Limits), ReadyTimeout: s.ReadyTimeout,
+		Env: s.Env, Main: s.Main, Args: s.Args, Restart: boot.Restart(s.Restart), User: s.User, WorkingDir: s.WorkingDir, Limits: sandbox.Limits(s.Limits), ReadyTimeout: s.ReadyTimeout,
 	}
 }
 

@@ -43,7 +43,8 @@ type Spec struct {
 	Env        map[string]string
 	Main       []string // main process; empty means the image's own, which the base image and raw disks have not
 	Args       []string // arguments for the image's own main process, in place of the image's; nil leaves those
-	User       string   // name, uid, name:group or uid:gid; empty means the image's, else sandbox
+	Restart    boot.Restart
+	User       string // name, uid, name:group or uid:gid; empty means the image's, else sandbox
 	WorkingDir string
 	Limits     sandbox.Limits // of each command that asks for none
 	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
@@ -122,7 +123,7 @@ func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
 		c.Commands = append(c.Commands, boot.CommandRule(rule))
 	}
 	if len(id.main) > 0 {
-		c.Main = &boot.Main{Args: id.main, User: id.mainUser}
+		c.Main = &boot.Main{Args: id.main, User: id.mainUser, Restart: s.Restart}
 	}
 	if root.disk != "" {
 		c.Root = boot.Root{Kind: boot.RootDisk, Serial: rootSerial, FSType: root.fsType, Mode: boot.RootOverlay}

@@ -31,7 +31,7 @@ func full() *Config {
 	c.Limits = Limits{MemoryBytes: 1, OpenFiles: 2, Processes: 3, FileSizeBytes: 4, CPUTime: time.Second}
 	c.MaxProcesses = 100
 	c.Commands = []CommandRule{"git", "/usr/bin/ls", "/opt/tools/"}
-	c.Main = &Main{Args: []string{"sleep", "infinity"}, Env: map[string]string{"X": ""}, Dir: "/", User: "0:0"}
+	c.Main = &Main{Args: []string{"sleep", "infinity"}, Env: map[string]string{"X": ""}, Dir: "/", User: "0:0", Restart: RestartAlways, RestartDelay: time.Second}
 	c.AnnouncePort = 1025
 	c.Grace = time.Second
 	return c
@@ -89,6 +89,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"commands", func(c *Config) { c.Commands[0] = "" }},
 		{"commands", func(c *Config) { c.Commands[0] = "bin/ls" }},
 		{"main", func(c *Config) { c.Main.Args = nil }},
+		{"main", func(c *Config) { c.Main.Restart = "sometimes" }},
+		{"main", func(c *Config) { c.Main.RestartDelay = -1 }},
 		{"main", func(c *Config) { c.Main.Args[1] = "\x00" }},
 		{"grace_ns", func(c *Config) { c.Grace = -1 }},
 	}

@@ -161,10 +161,24 @@ type Limits struct {
 //   - "/opt/tools/", with a slash at the end: every file directly in that directory.
 type CommandRule string
 
-// Main is the process that the sandbox exists for. It is not restarted when it ends.
+// Restart says when a main process that has ended is started again.
+type Restart string
+
+// When it is started again. A sandbox that shuts down restarts nothing.
+const (
+	RestartNever     Restart = "never"
+	RestartOnFailure Restart = "on-failure" // it failed: another exit status than 0, or a signal
+	RestartAlways    Restart = "always"
+)
+
+// Main is the process that the sandbox exists for.
 type Main struct {
 	Args []string          `json:"args"`
 	Env  map[string]string `json:"env,omitempty"` // stronger than Config.Env
 	Dir  string            `json:"dir,omitempty"`
 	User string            `json:"user,omitempty"` // name or uid[:gid]; empty means Config.User
+	// Restart is never when empty. RestartDelay is the pause before the first time, a second when zero; it doubles each time, up
+	// to half a minute, and begins anew once the process has run for that long.
+	Restart      Restart       `json:"restart,omitempty"`
+	RestartDelay time.Duration `json:"restart_delay_ns,omitempty"`
 }

@@ -245,6 +245,14 @@ func (m *Main) check() error {
 			return errors.New("an argument holds a zero byte")
 		}
 	}
+	switch m.Restart {
+	case "", RestartNever, RestartOnFailure, RestartAlways:
+	default:
+		return fmt.Errorf("restart %q is none of %q, %q, %q", m.Restart, RestartNever, RestartOnFailure, RestartAlways)
+	}
+	if err := nonNegative(int64(m.RestartDelay)); err != nil {
+		return fmt.Errorf("restart_delay: %w", err)
+	}
 	if err := checkEnv(m.Env); err != nil {
 		return err
 	}
