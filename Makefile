@@ -9,7 +9,7 @@ AREAS   := boot block vsock link net share image run
 
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
 PACKAGES_RUN   := qemu-system-x86
-PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs git acpica-tools xz-utils
+PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs erofs-utils git acpica-tools xz-utils
 PACKAGES_NET   := iproute2 iperf3 passt slirp4netns
 PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
 
@@ -69,7 +69,7 @@ generate: ## regenerate the code of the plugin contracts
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot block vsock link net run) ## measure all that there is, each beside a peer
+bench: $(addprefix bench-,boot block vsock link net image run) ## measure all that there is, each beside a peer
 
 bench-boot: deps-test build ## measure boot and memory, beside QEMU with the same kernel and initrd, on KVM (in the lab if need be) and without
 	$(GO) run ./bench/boot
@@ -84,7 +84,9 @@ bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
 	$(GO) run ./bench/link
 bench-net: deps-net ## measure the network beside pasta and slirp4netns, in network namespaces (root; installs the peers)
 	$(GO) run ./bench/net/compare
-$(addprefix bench-,share image):
+bench-image: deps-test build ## measure how an image becomes a disk, beside mkfs.erofs, and a start from one
+	$(GO) run ./bench/image
+$(addprefix bench-,share):
 	@echo "$@: nothing of this area is built yet"; exit 1
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
@@ -105,7 +107,7 @@ deps-run:
 	@command -v qemu-system-x86_64 >/dev/null || $(call install,$(PACKAGES_RUN))
 
 deps-test:
-	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null || $(call install,$(PACKAGES_TEST))
+	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v mkfs.erofs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null || $(call install,$(PACKAGES_TEST))
 
 deps-net:
 	@command -v iperf3 >/dev/null && command -v pasta >/dev/null && command -v slirp4netns >/dev/null && command -v ip >/dev/null || $(call install,$(PACKAGES_NET))

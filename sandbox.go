@@ -66,6 +66,13 @@ func (r RunnableSandbox) MemoryMB(n int) RunnableSandbox {
 	return r
 }
 
+// DiskMB has what is written to the root file system of an image go to a disk of that many MiB, instead of the guest's memory. The
+// disk is gone with the sandbox.
+func (r RunnableSandbox) DiskMB(n int) RunnableSandbox {
+	r.spec.DiskBytes = uint64(n) << 20
+	return r
+}
+
 // Kernel names a kernel file, instead of the one that is found or fetched.
 func (r RunnableSandbox) Kernel(path string) RunnableSandbox { r.spec.Kernel = path; return r }
 

@@ -19,6 +19,8 @@ import (
 const (
 	minMemory = 64 << 20
 	maxMemory = 16 << 40
+	minDisk   = 128 << 20
+	maxDisk   = 8 << 40
 	maxCPUs   = 255
 	maxCount  = 1 << 40
 )
@@ -33,6 +35,7 @@ func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	s.Backend = orDefault(d.str("backend"), plan.BackendAuto)
 	s.CPUs = int(d.integer("cpus", 1, maxCPUs, plan.DefaultCPUs))
 	s.MemoryBytes = d.size("memory", minMemory, maxMemory, plan.DefaultMemoryBytes)
+	s.DiskBytes = d.size("disk", minDisk, maxDisk, 0)
 	s.Kernel, s.Initrd = d.existing("kernel"), d.existing("initrd")
 	s.Hostname = d.hostname(s.Name)
 	s.User = d.str("user")
@@ -92,6 +95,9 @@ func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
 	s.Image = plan.ImageBase
 	if known && image.IsKnown() {
 		s.Image = d.image(image.AsString())
+	}
+	if s.Image == plan.ImageBase && d.has("disk") {
+		d.fail(at(d.rng("disk"), "A disk for nothing", "The image \"base\" lives in the guest's memory and writes to no disk. Leave out \"disk\" and raise \"memory\", or name another image."))
 	}
 	if s.Image == plan.ImageBase && d.has("args") {
 		d.fail(at(d.rng("args"), "Arguments for nobody", "The main process of image \"base\" sleeps and takes no arguments. Use \"main\"."))

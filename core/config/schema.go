@@ -86,6 +86,7 @@ var sandboxBlock = &block{
 		{Name: "initrd", Type: typePath, Doc: "Initial file system to boot with.", Default: "built"},
 		{Name: "cpus", Type: typeInteger, Default: "1", Doc: "Virtual CPUs, 1 to 255."},
 		{Name: "memory", Type: typeSize, Default: "\"512MiB\"", Doc: "Memory, at least 64MiB."},
+		{Name: "disk", Type: typeSize, Doc: "Size of a disk that takes what is written to the root file system, at least 128MiB.", Default: "memory takes it, up to half of it"},
 		{Name: "hostname", Type: "string", Doc: "Host name of the guest.", Default: "the sandbox's name"},
 		{Name: "user", Type: "string", Doc: "User that everything runs as: a name that the image knows, uid or uid:gid.", Default: "the image's, else uid 1000"},
 		{Name: "working_dir", Type: "string", Doc: "Directory that commands start in, absolute.", Default: "the image's, else decided by the guest"},

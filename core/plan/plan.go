@@ -91,6 +91,7 @@ type Sandbox struct {
 	Initrd       string   // path; empty means built
 	CPUs         int
 	MemoryBytes  uint64
+	DiskBytes    uint64 // of a disk that takes what the guest writes to its root; 0 means that its memory does
 	Hostname     string
 	User         string
 	WorkingDir   string

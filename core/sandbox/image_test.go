@@ -2,11 +2,13 @@ package sandbox_test
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/testimage"
 	"github.com/voidbox-run/voidbox/internal/testvm"
@@ -118,5 +120,29 @@ func TestImagesThatCannotRun(t *testing.T) {
 		if _, err := sandbox.NewVM(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// What is written goes to a disk of the host's that is as large as was asked for, and leaves nothing behind.
+func TestWritesGoToADisk(t *testing.T) {
+	cfg, _ := config(t, sandbox.Spec{
+		Image: testLayout(t, v1.Config{Cmd: []string{"sleep", "infinity"}}), Kernel: mustKernel(t), MemoryBytes: 256 << 20, DiskBytes: 512 << 20, User: "root",
+	})
+	var err error
+	if cfg.Images, err = image.OpenCache(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sandbox.NewVM(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeVM(t, s)
+	script := `dd if=/dev/zero of=/big bs=1M count=300 2>/dev/null && stat -c %s /big; df -m / | grep overlay | { read _ size _; echo $size; }; dd if=/dev/zero of=/bigger bs=1M count=300 2>&1 | grep -c "No space"`
+	out := strings.Fields(output(t, s, script))
+	if len(out) != 3 || out[0] != "314572800" || len(out[1]) != 3 || out[1] < "400" || out[2] != "1" {
+		t.Errorf("%q", out)
+	}
+	if left, err := filepath.Glob(filepath.Join(cfg.Images.Dir(), "scratch", "*.ext4")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

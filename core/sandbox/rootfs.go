@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"strings"
 
@@ -16,13 +17,27 @@ import (
 
 // rootfs is what a VM's root file system is made of. The zero value is the built-in system, which needs no disk.
 type rootfs struct {
-	disk   string // path
-	fsType string
-	image  *image.Image // nil for a raw disk, which says nothing of itself
+	disk    string // path
+	fsType  string
+	image   *image.Image   // nil for a raw disk, which says nothing of itself
+	scratch *image.Scratch // takes the writes; nil where memory does
 }
 
-// resolveRoot finds, or makes, the disk that a Spec names.
+// resolveRoot finds, or makes, the disks that a Spec asks for. The caller removes the scratch disk.
 func resolveRoot(ctx context.Context, images *image.Cache, spec Spec) (rootfs, error) {
+	root, err := resolveLower(ctx, images, spec)
+	if err != nil || spec.DiskBytes == 0 {
+		return root, err
+	}
+	if root.disk == "" {
+		return root, errdef.New(errdef.ErrInvalid, "the image %q lives in the guest's memory and writes to no disk", BaseImage).
+			WithRemedy("leave out disk and raise memory, or name another image")
+	}
+	root.scratch, err = images.Scratch(int64(min(spec.DiskBytes, math.MaxInt64)))
+	return root, err
+}
+
+func resolveLower(ctx context.Context, images *image.Cache, spec Spec) (rootfs, error) {
 	if spec.base() {
 		return rootfs{}, nil
 	}

@@ -33,6 +33,7 @@ type Spec struct {
 	Name        string // for logs; empty means "sandbox"
 	Hostname    string // empty means the name
 	Image       string // as source.Parse reads it; "" means BaseImage
+	DiskBytes   uint64 // of a disk that takes what is written to the root; 0 means that memory does
 	Kernel      string // path; empty means resolved by the image cache
 	Initrd      string // path of an initramfs that brings the agent as /init; empty means built
 	CommandLine string // added to the kernel's
@@ -96,8 +97,11 @@ func machineName(name string) string {
 // announcePort is the vsock port of the host that the agent announces itself to.
 const announcePort = 1025
 
-// rootSerial is how the guest finds its root disk.
-const rootSerial = "root"
+// How the guest finds its root disk, and the one that takes the writes.
+const (
+	rootSerial    = "root"
+	scratchSerial = "scratch"
+)
 
 // bootConfig makes the boot configuration, with a token and a seed of its own.
 func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
@@ -127,6 +131,9 @@ func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
 	}
 	if root.disk != "" {
 		c.Root = boot.Root{Kind: boot.RootDisk, Serial: rootSerial, FSType: root.fsType, Mode: boot.RootOverlay}
+	}
+	if root.scratch != nil {
+		c.Root.OverlaySerial = scratchSerial
 	}
 	return c, nil
 }

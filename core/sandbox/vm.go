@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -65,6 +66,8 @@ func NewVM(ctx context.Context, cfg VMConfig) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Once the monitor has the disk open, or will not have it, its name has served its purpose, and nobody can leave it behind.
+	defer func() { err = errors.Join(err, parts.root.scratch.Remove()) }()
 	g, err := newGuest(cfg)
 	if err != nil {
 		return nil, err
@@ -146,6 +149,9 @@ func (g *guest) machine(p parts) (vmm.Machine, error) {
 	}
 	if p.root.disk != "" {
 		m.Disks = []vmm.Disk{{ID: rootSerial, Path: p.root.disk, ReadOnly: true}}
+	}
+	if p.root.scratch != nil {
+		m.Disks = append(m.Disks, vmm.Disk{ID: scratchSerial, Path: p.root.scratch.Path})
 	}
 	return m, nil
 }

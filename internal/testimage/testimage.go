@@ -130,6 +130,24 @@ func Layout(t testing.TB, images map[string]v1.Image) string {
 	return dir
 }
 
+// Open reads the only image of a layout.
+func Open(t testing.TB, dir string) v1.Image {
+	t.Helper()
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil || len(manifest.Manifests) != 1 {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	img, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
 // Read returns a file's content.
 func Read(t testing.TB, path string) []byte {
 	t.Helper()

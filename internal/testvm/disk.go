@@ -109,21 +109,40 @@ func (d Debian) Disk(ctx context.Context, cache *image.Cache, log func(string)) 
 	return filepath.Join(dir, diskName), err
 }
 
-func (d Debian) build(ctx context.Context, dir string) error {
+// Tar returns the path of the tree as an archive, as a layer of an image is made of. It is built unless the cache holds it.
+func (d Debian) Tar(ctx context.Context, cache *image.Cache, log func(string)) (string, error) {
+	recipe := strings.Join([]string{"tar", diskSuite, strings.Join(d.Packages, ","), strings.Join(excluded, ","), d.Customize}, "\n")
+	sum := sha256.Sum256([]byte(recipe))
+	dir, err := cache.Entry(ctx, "testvm", hex.EncodeToString(sum[:16]), func(ctx context.Context, dir string) error {
+		log("building a tree of Debian packages (two minutes, once)")
+		_, err := d.bootstrap(ctx, filepath.Join(dir, tarName))
+		return err
+	})
+	return filepath.Join(dir, tarName), err
+}
+
+const tarName = "root.tar"
+
+// bootstrap writes the tree to an archive, and returns the program that did it.
+func (d Debian) bootstrap(ctx context.Context, tar string) (string, error) {
 	bootstrap, err := tool("mmdebstrap", "mmdebstrap uidmap")
 	if err != nil {
-		return err
-	}
-	if _, err := tool("mke2fs", "e2fsprogs"); err != nil {
-		return err
+		return "", err
 	}
 	args := []string{"--quiet", "--variant=minbase", "--include=" + strings.Join(d.Packages, ","), "--customize-hook=" + d.Customize,
 		`--aptopt=Acquire::Languages "none"`}
 	for _, pattern := range excluded {
 		args = append(args, "--dpkgopt=path-exclude="+pattern)
 	}
-	tar := filepath.Join(dir, "root.tar")
-	if err := run(ctx, bootstrap, append(args, diskSuite, tar)...); err != nil {
+	return bootstrap, run(ctx, bootstrap, append(args, diskSuite, tar)...)
+}
+
+func (d Debian) build(ctx context.Context, dir string) error {
+	if _, err := tool("mke2fs", "e2fsprogs"); err != nil {
+		return err
+	}
+	bootstrap, err := d.bootstrap(ctx, filepath.Join(dir, tarName))
+	if err != nil {
 		return err
 	}
 	if os.Geteuid() == 0 {

@@ -17,7 +17,7 @@ func valid() *Config {
 func full() *Config {
 	c := valid()
 	c.Hostname = "box-1"
-	c.Root = Root{Kind: RootDisk, Serial: "root", FSType: "erofs", Mode: RootOverlay, OverlaySize: 1 << 20}
+	c.Root = Root{Kind: RootDisk, Serial: "root", FSType: "erofs", Mode: RootOverlay, OverlaySize: 1 << 20, OverlaySerial: "scratch"}
 	c.Mounts = []Mount{{Source: "work", Target: "/workspace", FSType: "virtiofs", ReadOnly: true, Options: "dax"}}
 	c.Network = Network{
 		Interfaces: []Interface{{MAC: "02:00:00:00:00:01", Addresses: []string{"10.0.2.15/24", "fd00::15/64"}, Gateways: []string{"10.0.2.2", "fd00::2"}, MTU: 1500}},
@@ -69,6 +69,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"root", func(c *Config) { c.Root.Path = "/dev/vda" }},
 		{"root", func(c *Config) { c.Root.FSType = "" }},
 		{"root", func(c *Config) { c.Root.Mode = "rwx" }},
+		{"root", func(c *Config) { c.Root.Mode = RootReadOnly }},
+		{"root", func(c *Config) { c.Root.OverlaySerial = strings.Repeat("a", 21) }},
 		{"root", func(c *Config) { c.Root.Serial = strings.Repeat("a", 21) }},
 		{"mounts", func(c *Config) { c.Mounts[0].Target = "workspace" }},
 		{"mounts", func(c *Config) { c.Mounts[0].Target = "/a/../b" }},

@@ -94,6 +94,8 @@ type Root struct {
 	Mode   RootMode `json:"mode,omitempty"`   // empty means RootOverlay
 	// OverlaySize bounds the tmpfs of an overlay in bytes; zero means half of the memory.
 	OverlaySize uint64 `json:"overlay_size,omitempty"`
+	// OverlaySerial finds a disk with an empty ext4 file system, which takes the writes of an overlay in place of the tmpfs.
+	OverlaySerial string `json:"overlay_serial,omitempty"`
 }
 
 // Mount is a file system to mount once the root stands; missing directories are made.

@@ -141,8 +141,11 @@ func (r Root) check() error {
 	if r.FSType == "" {
 		return errors.New("fstype is missing")
 	}
-	if err := atMost(len(r.Serial), maxSerial); err != nil {
+	if err := atMost(max(len(r.Serial), len(r.OverlaySerial)), maxSerial); err != nil {
 		return fmt.Errorf("serial: %w", err)
+	}
+	if r.OverlaySerial != "" && r.Mode != "" && r.Mode != RootOverlay {
+		return fmt.Errorf("mode %q has no use for an overlay's disk", r.Mode)
 	}
 	return optionalPath(r.Path)
 }

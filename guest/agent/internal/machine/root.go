@@ -25,11 +25,18 @@ func SwitchRoot(r boot.Root) error {
 	if r.Kind != boot.RootDisk {
 		return nil
 	}
-	device, err := findDisk(r, "/sys/block")
+	const disks = "/sys/block"
+	device, err := findDisk(r, disks)
 	if err != nil {
 		return err
 	}
-	if err := assemble(r, device); err != nil {
+	scratch := ""
+	if r.OverlaySerial != "" {
+		if scratch, err = findDisk(boot.Root{Serial: r.OverlaySerial}, disks); err != nil {
+			return err
+		}
+	}
+	if err := assemble(r, device, scratch); err != nil {
 		return err
 	}
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/run"} {
@@ -69,8 +76,8 @@ func findDisk(r boot.Root, sysBlock string) (string, error) {
 	return "", fmt.Errorf("root: no disk has the serial %q; the machine has [%s]", r.Serial, strings.Join(seen, ", "))
 }
 
-// assemble mounts the root at newRoot.
-func assemble(r boot.Root, device string) error {
+// assemble mounts the root at newRoot. scratch, which may be empty, is the disk that takes the writes.
+func assemble(r boot.Root, device, scratch string) error {
 	var flags uintptr
 	target := newRoot
 	if r.Mode != boot.RootReadWrite {
@@ -85,18 +92,21 @@ func assemble(r boot.Root, device string) error {
 	if !overlaid(r) {
 		return nil
 	}
-	return overlay(r)
+	return overlay(r, scratch)
 }
 
 func overlaid(r boot.Root) bool { return r.Mode == "" || r.Mode == boot.RootOverlay }
 
-// overlay puts a tmpfs above the disk.
-func overlay(r boot.Root) error {
-	data := "mode=0755"
-	if r.OverlaySize > 0 {
-		data += fmt.Sprintf(",size=%d", r.OverlaySize)
+// overlay puts a tmpfs, or a disk, above the disk.
+func overlay(r boot.Root, scratch string) error {
+	above := filesystem{scratch, writeDir, "ext4", unix.MS_NOATIME, ""}
+	if scratch == "" {
+		above = filesystem{"tmpfs", writeDir, "tmpfs", 0, "mode=0755"}
+		if r.OverlaySize > 0 {
+			above.data += fmt.Sprintf(",size=%d", r.OverlaySize)
+		}
 	}
-	if err := (filesystem{"tmpfs", writeDir, "tmpfs", 0, data}).mount("/"); err != nil {
+	if err := above.mount("/"); err != nil {
 		return fmt.Errorf("root: %w", err)
 	}
 	upper, work := writeDir+"/upper", writeDir+"/work"
@@ -105,7 +115,7 @@ func overlay(r boot.Root) error {
 			return fmt.Errorf("root: %w", err)
 		}
 	}
-	data = "lowerdir=" + diskDir + ",upperdir=" + upper + ",workdir=" + work
+	data := "lowerdir=" + diskDir + ",upperdir=" + upper + ",workdir=" + work
 	if err := (filesystem{"overlay", newRoot, "overlay", 0, data}).mount("/"); err != nil {
 		return fmt.Errorf("root: %w", err)
 	}

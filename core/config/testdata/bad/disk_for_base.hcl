@@ -1,0 +1,4 @@
+sandbox "box" {
+  image = "base"
+  disk  = "1GiB"
+}
