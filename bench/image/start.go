@@ -42,7 +42,7 @@ func start(ctx context.Context, rounds int, bin, name string) (benchtable.Row, e
 			ours, peer = append(ours, a), append(peer, b)
 		}
 	}
-	row := benchtable.Compare("start from a cached image of Debian", "ms", "the built-in system", ours, peer)
+	row := benchtable.Compare("start from a cached image of busybox", "ms", "the built-in system, which is busybox", ours, peer)
 	row.Goal = benchtable.AtMost(startGoal)
 	return row, nil
 }

@@ -91,7 +91,6 @@ func (u *Unpacked) fill(r io.Reader) error {
 			m, err = r.Read(piece[n:])
 			n += m
 		}
-		u.sum.Write(piece[:n])
 		u.pieces <- piece[:n] // has room for all there are
 		if err == io.EOF {
 			return nil
@@ -116,6 +115,7 @@ func (u *Unpacked) Read(p []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
+		u.sum.Write(piece) // here and not where it is unpacked, which takes longer than all else
 		u.piece, u.held = piece, piece
 	}
 	n := copy(p, u.piece)
