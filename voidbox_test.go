@@ -12,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/voidbox-run/voidbox"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/internal/testbin"
+	"github.com/voidbox-run/voidbox/internal/testimage"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
@@ -128,6 +131,18 @@ func TestTourInAVM(t *testing.T) {
 	testvm.Require(t)
 	install(t)
 	tour(t, voidbox.NewSandbox().Run("sleep", "infinity").Name("toured").CPUs(2).MemoryMB(256).Backend("qemu"))
+}
+
+// The same on an image, whose own main process it is.
+func TestTourOnAnImage(t *testing.T) {
+	busybox, err := testvm.Require(t).Cache.Busybox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := testimage.Image(t, v1.Config{Entrypoint: []string{"sleep"}, Cmd: []string{"1"}}, testimage.Busybox(t, busybox))
+	layout := testimage.Layout(t, map[string]v1.Image{"1": image})
+	install(t)
+	tour(t, voidbox.NewSandbox().OCI("oci:"+layout, "100000").Backend("qemu").Name("toured").CPUs(2).MemoryMB(256).DiskMB(256))
 }
 
 func TestUnknownBackendIsNamed(t *testing.T) {

@@ -148,6 +148,9 @@ func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
 	if len(spec.Mounts) > 0 {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no mounts; %s will not be there", spec.Name, b.name, spec.Mounts[0].Target)})
 	}
+	if spec.Image != "" && spec.Image != plan.ImageBase {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no images; %s will not be there", spec.Name, b.name, spec.Image)})
+	}
 	if spec.Network != nil {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no network", spec.Name, b.name)})
 	}

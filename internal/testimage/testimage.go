@@ -130,6 +130,16 @@ func Layout(t testing.TB, images map[string]v1.Image) string {
 	return dir
 }
 
+// Busybox is a layer with busybox, a static program at path, and links to it by the names of commands.
+func Busybox(t testing.TB, path string) v1.Layer {
+	t.Helper()
+	entries := []Entry{Dir("bin"), Program("bin/busybox", string(Read(t, path)))}
+	for _, applet := range []string{"sh", "id", "cat", "ls", "pwd", "echo", "sleep", "hostname", "stat", "touch", "grep", "dd", "df", "mkdir", "rm"} {
+		entries = append(entries, Symlink("bin/"+applet, "busybox"))
+	}
+	return Layer(t, Tar(t, entries...))
+}
+
 // Open reads the only image of a layout.
 func Open(t testing.TB, dir string) v1.Image {
 	t.Helper()
