@@ -19,13 +19,15 @@ const (
 type flowReport struct {
 	sandbox string
 	events  event.Scope
+	begun   chan struct{} // closed when the network tells everything
 
-	mu      sync.Mutex
-	traffic event.Traffic
-	told    int
-	full    bool
-	lost    bool
-	denials map[event.Flow]uint64
+	mu       sync.Mutex
+	traffic  event.Traffic
+	told     int
+	full     bool
+	lost     bool
+	watching bool
+	denials  map[event.Flow]uint64
 }
 
 // follow reports until the network ends, or ctx.
@@ -45,6 +47,11 @@ func (f *flowReport) take(e network.Event) {
 		Name: event.Clean(e.Name), Rule: event.Clean(e.Rule),
 	}
 	switch e.Kind {
+	case network.Watching:
+		if !f.watching {
+			f.watching = true
+			close(f.begun)
+		}
 	case network.Opened:
 		f.traffic.Flows++
 		f.tell(event.FlowOpened{Flow: flow})

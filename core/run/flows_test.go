@@ -12,7 +12,7 @@ import (
 func report() (*flowReport, map[string]int) {
 	told := map[string]int{}
 	stream := event.NewStream("run", event.SinkFunc(func(e event.Event) { told[e.Data.Type()]++ }))
-	return &flowReport{sandbox: "box", events: stream.Root().Stage("a")}, told
+	return &flowReport{sandbox: "box", events: stream.Root().Stage("a"), begun: make(chan struct{})}, told
 }
 
 // What is told of a guest's network is bounded, what is counted is not.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/sdk/network"
@@ -38,7 +39,7 @@ type guestNet struct {
 func (n *networks) open(ctx context.Context, sandbox string, layout network.Attachment, plugin Plugin, events event.Scope) *guestNet {
 	g := &guestNet{
 		Network: plugin.Network(), stage: events.StageID(), sandbox: sandbox, layout: layout, plugin: plugin,
-		report: flowReport{sandbox: sandbox, events: events}, watched: make(chan struct{}),
+		report: flowReport{sandbox: sandbox, events: events, begun: make(chan struct{})}, watched: make(chan struct{}),
 	}
 	g.policy.Store(&layout.Policy)
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -46,6 +47,7 @@ func (n *networks) open(ctx context.Context, sandbox string, layout network.Atta
 		defer close(g.watched)
 		g.report.follow(g.ctx, g)
 	}()
+	g.awaitWatch(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.live == nil {
@@ -53,6 +55,21 @@ func (n *networks) open(ctx context.Context, sandbox string, layout network.Atta
 	}
 	n.live[g.stage] = g
 	return g
+}
+
+// watchTime is how long a network may take to say that it tells of flows. One that does not is used all the same.
+const watchTime = 2 * time.Second
+
+// awaitWatch waits until no flow can escape notice, before the guest can make any.
+func (g *guestNet) awaitWatch(ctx context.Context) {
+	timer := time.NewTimer(watchTime)
+	defer timer.Stop()
+	select {
+	case <-g.report.begun:
+	case <-g.watched: // it is dead already, or cannot tell
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // update replaces the network's policy, also for a plugin that should take this one's place.

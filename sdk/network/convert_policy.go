@@ -147,6 +147,8 @@ var eventKindToProto = map[EventKind]pluginv1.WatchFlowsResponse_Kind{
 	Closed: pluginv1.WatchFlowsResponse_KIND_CLOSED,
 	Denied: pluginv1.WatchFlowsResponse_KIND_DENIED,
 	Lost:   pluginv1.WatchFlowsResponse_KIND_LOST,
+
+	Watching: pluginv1.WatchFlowsResponse_KIND_WATCHING,
 }
 
 func eventToProto(e Event) *pluginv1.WatchFlowsResponse {

@@ -36,7 +36,8 @@ type Network interface {
 	Unpublish(ctx context.Context, proto Protocol, guestPort uint16) error
 	// Explain says what would happen to a flow, and by which rule. It opens nothing.
 	Explain(ctx context.Context, f Flow) (Verdict, error)
-	// Watch calls fn with every event from now on, until ctx ends or fn fails. A slow fn loses events, and learns how many.
+	// Watch calls fn with Watching, and then with every event from there on, until ctx ends, fn fails or the network ends. A slow fn
+	// loses events, and learns how many.
 	Watch(ctx context.Context, fn func(Event) error) error
 	// Stats reads counters by dotted name, such as tcp.opened.
 	Stats(ctx context.Context) (map[string]uint64, error)
@@ -156,6 +157,9 @@ const (
 	Closed EventKind = "closed"
 	Denied EventKind = "denied"
 	Lost   EventKind = "lost" // events were dropped; Sent counts them
+
+	// Watching is the first event: whatever happens from now on is told. It has nothing but its time.
+	Watching EventKind = "watching"
 )
 
 // Event is something that happened to a flow.

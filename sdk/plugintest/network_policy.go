@@ -63,10 +63,13 @@ var networkPolicyCases = []networkCase{
 		g, _ := s.serve(network.Policy{Rules: []network.Rule{rule}, Default: network.Allow})
 		to := netip.MustParseAddrPort("192.0.2.1:80")
 		ctx, cancel := context.WithCancel(s.ctx)
-		denied := make(chan network.Event, 1)
+		denied, watching := make(chan network.Event, 1), make(chan struct{})
 		watched := make(chan error, 1)
 		go func() {
 			watched <- s.Watch(ctx, func(e network.Event) error {
+				if e.Kind == network.Watching {
+					close(watching)
+				}
 				if e.Kind == network.Denied {
 					select {
 					case denied <- e:
@@ -76,18 +79,19 @@ var networkPolicyCases = []networkCase{
 				return nil
 			})
 		}()
-		for told := false; !told; { // the watch begins some time
-			g.Open(to).ExpectReset()
-			select {
-			case e := <-denied:
-				told = true
-				if e.Rule != rule.Origin || e.Destination != to.String() || e.Protocol != network.TCP {
-					s.Errorf("%+v", e)
-				}
-			case <-s.ctx.Done():
-				s.Fatal("no event")
-			default:
+		select {
+		case <-watching:
+		case <-s.ctx.Done():
+			s.Fatal("the watch does not say that it has begun")
+		}
+		g.Open(to).ExpectReset()
+		select {
+		case e := <-denied:
+			if e.Rule != rule.Origin || e.Destination != to.String() || e.Protocol != network.TCP {
+				s.Errorf("%+v", e)
 			}
+		case <-s.ctx.Done():
+			s.Fatal("no event")
 		}
 		cancel()
 		<-watched

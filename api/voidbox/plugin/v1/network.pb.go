@@ -85,6 +85,8 @@ const (
 	WatchFlowsResponse_KIND_DENIED      WatchFlowsResponse_Kind = 3
 	// Events were dropped because the reader was slow; sent counts them.
 	WatchFlowsResponse_KIND_LOST WatchFlowsResponse_Kind = 4
+	// The first event: whatever happens from now on is told. It has nothing but its time.
+	WatchFlowsResponse_KIND_WATCHING WatchFlowsResponse_Kind = 5
 )
 
 // Enum value maps for WatchFlowsResponse_Kind.
@@ -95,6 +97,7 @@ var (
 		2: "KIND_CLOSED",
 		3: "KIND_DENIED",
 		4: "KIND_LOST",
+		5: "KIND_WATCHING",
 	}
 	WatchFlowsResponse_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -102,6 +105,7 @@ var (
 		"KIND_CLOSED":      2,
 		"KIND_DENIED":      3,
 		"KIND_LOST":        4,
+		"KIND_WATCHING":    5,
 	}
 )
 
@@ -1647,7 +1651,7 @@ const file_voidbox_plugin_v1_network_proto_rawDesc = "" +
 	"\x06action\x18\x01 \x01(\x0e2\x19.voidbox.plugin.v1.ActionR\x06action\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x13\n" +
-	"\x11WatchFlowsRequest\"\xc9\x03\n" +
+	"\x11WatchFlowsRequest\"\xdc\x03\n" +
 	"\x12WatchFlowsResponse\x12>\n" +
 	"\x04kind\x18\x01 \x01(\x0e2*.voidbox.plugin.v1.WatchFlowsResponse.KindR\x04kind\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -1659,13 +1663,14 @@ const file_voidbox_plugin_v1_network_proto_rawDesc = "" +
 	"\x04sent\x18\b \x01(\x04R\x04sent\x12\x1a\n" +
 	"\breceived\x18\t \x01(\x04R\breceived\x125\n" +
 	"\bduration\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationR\bduration\"^\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\bduration\"q\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_OPENED\x10\x01\x12\x0f\n" +
 	"\vKIND_CLOSED\x10\x02\x12\x0f\n" +
 	"\vKIND_DENIED\x10\x03\x12\r\n" +
-	"\tKIND_LOST\x10\x04\"\x18\n" +
+	"\tKIND_LOST\x10\x04\x12\x11\n" +
+	"\rKIND_WATCHING\x10\x05\"\x18\n" +
 	"\x16GetNetworkStatsRequest\"\xac\x01\n" +
 	"\x17GetNetworkStatsResponse\x12T\n" +
 	"\bcounters\x18\x01 \x03(\v28.voidbox.plugin.v1.GetNetworkStatsResponse.CountersEntryR\bcounters\x1a;\n" +

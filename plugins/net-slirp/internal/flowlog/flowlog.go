@@ -16,7 +16,6 @@ const backlog = 1024
 type Log struct {
 	mu       sync.RWMutex
 	watchers map[*Watcher]struct{}
-	awaited  chan struct{} // closed, and forgotten, when somebody watches
 }
 
 // Watcher receives events, and loses them when it is slow.
@@ -37,10 +36,6 @@ func (l *Log) Watch() *Watcher {
 		l.watchers = make(map[*Watcher]struct{})
 	}
 	l.watchers[w] = struct{}{}
-	if l.awaited != nil {
-		close(l.awaited)
-		l.awaited = nil
-	}
 	return w
 }
 
@@ -97,19 +92,4 @@ func (l *Log) add(kind network.EventKind, f policy.Flow, v policy.Verdict, sent,
 	for w := range l.watchers {
 		w.send(e)
 	}
-}
-
-// Watched returns a channel that is closed as soon as somebody watches.
-func (l *Log) Watched() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.awaited == nil {
-		l.awaited = make(chan struct{})
-	}
-	c := l.awaited
-	if len(l.watchers) > 0 {
-		close(c)
-		l.awaited = nil
-	}
-	return c
 }

@@ -284,17 +284,20 @@ func TestAttachmentsThatMakeNoSense(t *testing.T) {
 func TestTheEndIsWatched(t *testing.T) {
 	l := listen(t)
 	w := newWorld(t, l.Addr())
-	opened, watched := make(chan struct{}), make(chan error, 1)
+	begun, opened, watched := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var events []network.Event
 	go func() {
 		watched <- w.net.Watch(t.Context(), func(e network.Event) error {
-			if events = append(events, e); e.Kind == network.Opened {
+			switch events = append(events, e); e.Kind {
+			case network.Watching:
+				close(begun)
+			case network.Opened:
 				close(opened)
 			}
 			return nil
 		})
 	}()
-	<-w.net.att.log.Watched()
+	<-begun
 	c := w.Dial(at(0))
 	server := accept(t, l)
 	c.Send("12345")
@@ -306,7 +309,7 @@ func TestTheEndIsWatched(t *testing.T) {
 	if err := <-watched; err != nil {
 		t.Error(err)
 	}
-	if n := len(events); n != 2 || events[1].Kind != network.Closed || events[1].Sent != 5 {
+	if n := len(events); n != 3 || events[0].Kind != network.Watching || events[2].Kind != network.Closed || events[2].Sent != 5 {
 		t.Errorf("events %+v", events)
 	}
 	if err := w.net.Watch(t.Context(), func(network.Event) error { return nil }); !errors.Is(err, errdef.ErrState) {

@@ -142,6 +142,9 @@ func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error
 	defer leave()
 	w := att.log.Watch()
 	defer w.Close()
+	if err := fn(network.Event{Kind: network.Watching, Time: time.Now()}); err != nil {
+		return err
+	}
 	tick := time.NewTicker(lostEvery)
 	defer tick.Stop()
 	for {

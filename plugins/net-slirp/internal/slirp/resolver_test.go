@@ -74,19 +74,22 @@ func newZonedWorld(t *testing.T, p network.Policy, zone func(name string) string
 func (w *world) denials() (expect func(what, rule string)) {
 	t := w.T
 	ctx, cancel := context.WithCancel(t.Context())
-	denied := make(chan network.Event, 1000)
+	denied, begun := make(chan network.Event, 1000), make(chan struct{})
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
 		_ = w.net.Watch(ctx, func(e network.Event) error {
-			if e.Kind == network.Denied {
+			switch e.Kind {
+			case network.Watching:
+				close(begun)
+			case network.Denied:
 				denied <- e
 			}
 			return nil
 		})
 	}()
 	t.Cleanup(func() { cancel(); <-watching })
-	<-w.net.att.log.Watched()
+	<-begun
 	return func(what, rule string) {
 		t.Helper()
 		select {

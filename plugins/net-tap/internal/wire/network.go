@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/voidbox-run/voidbox/link"
 	"github.com/voidbox-run/voidbox/plugins/net-tap/internal/device"
@@ -172,9 +173,12 @@ func (n *Network) Explain(context.Context, network.Flow) (network.Verdict, error
 }
 
 // Watch implements network.Network. There is nothing to be told of.
-func (n *Network) Watch(ctx context.Context, _ func(network.Event) error) error {
+func (n *Network) Watch(ctx context.Context, fn func(network.Event) error) error {
 	att, err := n.attached()
 	if err != nil {
+		return err
+	}
+	if err := fn(network.Event{Kind: network.Watching, Time: time.Now()}); err != nil {
 		return err
 	}
 	select {
