@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/voidbox-run/voidbox/core/image/source"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
@@ -67,9 +68,9 @@ func (f *sandboxFlags) text(name string, mainProcess []string) (string, []string
 	if f.network != "none" {
 		box["network"] = object{literal(f.network): object{}}
 	}
-	// A name of a file or directory is that of a path from here, and an image that of a registry.
-	if strings.HasPrefix(f.image, ".") || strings.HasPrefix(f.image, "~") {
-		box["image"] = literal(hostPath(f.image))
+	// A path in the name of an image starts from here. What is no image is left for the diagnostics of the language.
+	if image, err := source.Parse(f.image, ""); err == nil {
+		box["image"] = literal(image.String())
 	}
 	mounts, err := parseMounts(f.mounts)
 	if err != nil {
