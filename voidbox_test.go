@@ -141,6 +141,11 @@ func TestTourOnAnImage(t *testing.T) {
 	}
 	image := testimage.Image(t, v1.Config{Entrypoint: []string{"sleep"}, Cmd: []string{"1"}}, testimage.Busybox(t, busybox))
 	layout := testimage.Layout(t, map[string]v1.Image{"1": image})
+	t.Cleanup(func() {
+		if _, err := testvm.Require(t).Cache.RemoveImage(context.Background(), "oci:"+layout); err != nil {
+			t.Error(err)
+		}
+	})
 	install(t)
 	tour(t, voidbox.NewSandbox().OCI("oci:"+layout, "100000").Backend("qemu").Name("toured").CPUs(2).MemoryMB(256).DiskMB(256))
 }

@@ -77,6 +77,7 @@ func run(ctx context.Context, rounds, boots int, bin, out string) error {
 		return err
 	}
 	row, err := start(ctx, boots, bin, "oci:"+small)
+	_, _ = cache.RemoveImage(context.WithoutCancel(ctx), "oci:"+small)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -169,7 +170,7 @@ type Pruned struct {
 }
 
 // Prune removes downloads, which are kept for images that share layers and for pulls that broke off, and images that no name leads
-// to any more. With all it removes every image.
+// to any more, nor one of a layout, an archive or a directory that is gone. With all it removes every image.
 func (c *Cache) Prune(ctx context.Context, all bool) (Pruned, error) {
 	var p Pruned
 	list, err := c.Images()
@@ -177,7 +178,7 @@ func (c *Cache) Prune(ctx context.Context, all bool) (Pruned, error) {
 		return p, err
 	}
 	for _, l := range list {
-		if !all && len(l.Names) > 0 {
+		if !all && slices.ContainsFunc(l.Names, alive) {
 			continue
 		}
 		for _, n := range l.Names {
@@ -193,6 +194,13 @@ func (c *Cache) Prune(ctx context.Context, all bool) (Pruned, error) {
 	}
 	sweep(filepath.Join(c.dir, imageKind), "")
 	return p, c.pruneDownloads(&p)
+}
+
+// alive tells whether a name may be asked for again.
+func alive(name string) bool {
+	_, err := source.Parse(name, "")
+	var missing *source.MissingError
+	return !errors.As(err, &missing)
 }
 
 // pruneDownloads leaves alone what somebody is downloading.

@@ -268,6 +268,27 @@ func TestDirectoryIsLookedAtAgain(t *testing.T) {
 	}
 }
 
+func TestImageOfADirectoryThatIsGone(t *testing.T) {
+	c, dir := openTestCache(t), filepath.Join(t.TempDir(), "rootfs")
+	writeFile(t, filepath.Join(dir, "file"), "x")
+	img, err := c.Image(t.Context(), parseSource(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Prune(t.Context(), false); err != nil || p.Images != 0 {
+		t.Errorf("while it is there: %+v, %v", p, err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Prune(t.Context(), false); err != nil || p.Images != 1 {
+		t.Errorf("once it is gone: %+v, %v", p, err)
+	}
+	if _, err := os.Stat(img.Disk()); err == nil {
+		t.Error("its disk is still there")
+	}
+}
+
 func TestDamagedDiskIsNotUsed(t *testing.T) {
 	c := openTestCache(t)
 	layout := parseSource(t, testimage.Layout(t, map[string]v1.Image{"v1": testImage(t)}))

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +30,9 @@ func testLayout(t *testing.T, config v1.Config) string {
 		testimage.Dir("srv"), testimage.Dir("srv/app"), testimage.File("srv/app/hidden", "x"), testimage.File("srv/app/data", "lower"),
 	}
 	upper := []testimage.Entry{testimage.File("srv/app/.wh.hidden", ""), testimage.File("srv/app/data", "upper"), testimage.Link("srv/app/again", "srv/app/data")}
-	return testimage.Layout(t, map[string]v1.Image{"v1": testimage.Image(t, config, testimage.Busybox(t, busybox), testimage.Layer(t, testimage.Tar(t, base...)), testimage.Layer(t, testimage.Tar(t, upper...)))})
+	layout := testimage.Layout(t, map[string]v1.Image{"v1": testimage.Image(t, config, testimage.Busybox(t, busybox), testimage.Layer(t, testimage.Tar(t, base...)), testimage.Layer(t, testimage.Tar(t, upper...)))})
+	t.Cleanup(func() { _, _ = testvm.Require(t).Cache.RemoveImage(context.Background(), "oci:"+layout) }) // unless nobody booted it
+	return layout
 }
 
 func output(t *testing.T, s *sandbox.Sandbox, script string) string {
