@@ -78,7 +78,7 @@ bench-boot: deps-test build ## measure boot and memory, beside QEMU with the sam
 	bench/kvm/run.sh memory
 bench-vsock bench-block: deps-test build ## measure the vsock and block devices on KVM, beside vhost-vsock and QEMU
 	bench/kvm/run.sh $(@:bench-%=%)
-bench-run: build ## measure plugin start, a mock run, exec in a guest
+bench-run: deps-run build ## measure plugin start, a mock run, exec and cp in a guest
 	$(GO) run ./bench/run
 bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
 	$(GO) run ./bench/link

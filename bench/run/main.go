@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 
 	"github.com/voidbox-run/voidbox/core/pluginhost/startbench"
 	"github.com/voidbox-run/voidbox/internal/benchtable"
@@ -41,7 +42,11 @@ func run(ctx context.Context, rounds int, bin, out string) error {
 	if err != nil {
 		return err
 	}
-	return benchtable.Write(out, append(append(rows, mock...), execs...))
+	vm, err := inVM(ctx, bin, rounds)
+	if err != nil {
+		return err
+	}
+	return benchtable.Write(out, slices.Concat(rows, mock, execs, vm))
 }
 
 // pluginStart builds the example plugin and starts it over and over.
