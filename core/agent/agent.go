@@ -35,12 +35,16 @@ type Config struct {
 	Events       event.Scope
 	Conversation string // identity of this run towards the provider; unique
 
-	// BaseURL is where a command-line agent in the guest reaches its provider, and Placeholder what stands for the credential
-	// there. Both are empty without a credential broker.
-	BaseURL     string
-	Placeholder string
+	// Lend lets the guest use credentials that a command-line agent needs, without holding them. Nil means that nobody does.
+	Lend func(ctx context.Context, wanted []llm.Credential) (Loan, error)
 	// Reach lets the guest go to the hosts, host:port each, that a command-line agent needs. Nil means that it may.
 	Reach func(ctx context.Context, hosts []string) error
+}
+
+// Loan is what a guest gets in the place of a credential.
+type Loan struct {
+	BaseURL     string // where the provider is reached by who shows the placeholder
+	Placeholder string
 }
 
 // Report says what an agent did. It is meaningful after an error too.

@@ -23,21 +23,21 @@ func (s *session) cli(ctx context.Context) error {
 	if turns <= 0 {
 		turns = plan.DefaultMaxTurns
 	}
-	p, err := s.LLM.PlanCLI(ctx, llm.CLIRequest{
-		Prompt: s.Agent.Prompt, System: s.Agent.System, Model: s.model, BaseURL: s.BaseURL, Placeholder: s.Placeholder,
-		MaxTurns: turns, Home: s.home(), WorkingDir: s.dir,
-	})
+	req := llm.CLIRequest{
+		Prompt: s.Agent.Prompt, System: s.Agent.System, Model: s.model, MaxTurns: turns, Home: s.home(), WorkingDir: s.dir,
+	}
+	p, err := s.LLM.PlanCLI(ctx, req)
 	if err != nil {
 		return &ModelError{Err: err}
 	}
-	if len(p.Credentials) > 0 && s.BaseURL == "" {
-		return errdef.New(errdef.ErrState, "the provider's command-line agent needs the credential %q, and no broker holds it", p.Credentials[0].Name).
-			WithRemedy(`set mode = "native" in the agent`)
+	switch {
+	case len(p.Credentials) > 0:
+		p, err = s.borrow(ctx, req, p.Credentials)
+	case s.Reach != nil:
+		err = s.Reach(ctx, p.Hosts)
 	}
-	if s.Reach != nil {
-		if err := s.Reach(ctx, p.Hosts); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if err := s.require(ctx, p.Programs); err != nil {
 		return err
@@ -46,6 +46,24 @@ func (s *session) cli(ctx context.Context) error {
 		return err
 	}
 	return s.listen(ctx, p)
+}
+
+// borrow plans again, with the broker in the place of the provider and a placeholder in that of the credential.
+func (s *session) borrow(ctx context.Context, req llm.CLIRequest, wanted []llm.Credential) (llm.CLIPlan, error) {
+	if s.Lend == nil {
+		return llm.CLIPlan{}, errdef.New(errdef.ErrState, "the provider's command-line agent needs the credential %q, and no broker holds it", wanted[0].Name).
+			WithRemedy(`set mode = "native" in the agent`)
+	}
+	loan, err := s.Lend(ctx, wanted)
+	if err != nil {
+		return llm.CLIPlan{}, err
+	}
+	req.BaseURL, req.Placeholder = loan.BaseURL, loan.Placeholder
+	p, err := s.LLM.PlanCLI(ctx, req)
+	if err != nil {
+		return p, &ModelError{Err: err}
+	}
+	return p, nil
 }
 
 // require looks for programs, so that their absence is a clear sentence and not a strange failure later.

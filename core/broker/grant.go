@@ -21,7 +21,7 @@ type Grant struct {
 	Key      string `json:"key"`
 
 	Budget Budget `json:"budget"`
-	// Prices are of the models that have one. "" is the price of every other model.
+	// Prices are of the models that have one. One named "" is the price of every model.
 	Prices map[string]price.Price `json:"prices,omitempty"`
 }
 

@@ -95,11 +95,10 @@ func (a *account) charge(model string, u llm.Usage, told bool) Report {
 }
 
 func (a *account) price(model string) (price.Price, bool) {
-	p, ok := a.Prices[model]
-	if !ok {
-		p, ok = a.Prices[""]
+	if p, ok := a.Prices[""]; ok {
+		return p, true
 	}
-	return p, ok
+	return price.Table{Lists: map[string]price.List{"": {Models: a.Prices}}}.Find("", model)
 }
 
 // verdict says why the account is closed.

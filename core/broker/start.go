@@ -101,7 +101,10 @@ func (b *Broker) listen(out io.Reader) {
 			return
 		}
 		if r.Listening || r.Done || r.Refused != "" {
-			b.answers <- r
+			select {
+			case b.answers <- r:
+			default: // an answer that nobody asked for
+			}
 			continue
 		}
 		b.heard(r)

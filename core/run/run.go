@@ -31,6 +31,7 @@ type Config struct {
 	Host   Host
 	Images *image.Cache // kernels and initramfs; nil opens the default cache when a VM needs it
 	Agent  string       // path of the guest agent; empty means the one beside the running program
+	Broker string       // path of voidbox, which holds credentials as `voidbox broker`; empty means the running one, or the one beside it
 	Sinks  []event.Sink // receive events without secrets
 
 	// RunDir is the directory to write the run to. Empty means one below observe.DefaultDir; NoRunDir means none.
@@ -108,6 +109,7 @@ type Run struct {
 	stop     context.CancelCauseFunc
 	crew     *crew
 	networks networks
+	lenders  lenders
 	root     event.Scope
 	stages   map[string]*stageState
 	builds   atomic.Int64 // sandboxes that were made, for names
@@ -189,6 +191,7 @@ func (r *Run) Run(ctx context.Context) (Result, error) {
 	r.keep(ctx)
 	r.cleanUp(deafen)
 	r.stop(nil)
+	r.cleanUp(r.lenders.close)
 	r.cleanUp(r.crew.close)
 	return r.finish(result, err)
 }

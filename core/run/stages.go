@@ -121,7 +121,12 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	}
 	// The provider comes up while the sandbox does.
 	r.crew.begin(r.ctx, bound.LLM, llmRequest(bound.LLM))
-	env, err := r.build(ctx, bound.Sandbox, events)
+	loan, err := r.lendTo(ctx, bound, events)
+	if err != nil {
+		return agent.Report{}, err
+	}
+	defer loan.end()
+	env, err := r.build(ctx, loan.sandboxOf(bound), events)
 	if err != nil {
 		return agent.Report{}, err
 	}
@@ -132,10 +137,12 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	}
 	ctx, unwatch := env.watch(ctx)
 	defer unwatch()
+	ctx, release := loan.watch(ctx)
+	defer release()
 	return agent.Run(ctx, agent.Config{
 		Agent: bound, LLM: r.priced(provider.LLM(), bound), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
-		Reach:        r.reach(bound, events),
+		Reach:        r.reach(bound, events), Lend: loan.lender(),
 	})
 }
 
@@ -145,12 +152,14 @@ func (r *Run) priced(m llm.LLM, a *plan.AgentRun) llm.LLM {
 	if p := a.LLM.Price; p != nil {
 		own = &price.Price{Rates: price.Rates(*p)}
 	}
-	m = price.Provider(m, cmp.Or(a.Model, a.LLM.Model), own, r.prices)
+	m = price.Provider(m, modelOf(a), own, r.prices)
 	if r.tape != nil {
 		m = r.tape.Provider(m)
 	}
 	return m
 }
+
+func modelOf(a *plan.AgentRun) string { return cmp.Or(a.Model, a.LLM.Model) }
 
 // release ends a sandbox, or keeps it when that is asked for.
 func (r *Run) release(env *environment, spec *plan.Sandbox, events event.Scope) {

@@ -1,0 +1,297 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/voidbox-run/voidbox/core/agent"
+	"github.com/voidbox-run/voidbox/core/broker"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/policy"
+	"github.com/voidbox-run/voidbox/core/price"
+	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/llm"
+)
+
+// The broker as a guest sees it: a service at its gateway.
+const (
+	brokerService = "voidbox-broker"
+	brokerPort    = 7790
+	slirp         = "slirp" // network of a sandbox that has none in the file, but a model to reach
+)
+
+// lenders holds the run's one broker, which starts when the first agent needs it, and who has lent what.
+type lenders struct {
+	mu     sync.Mutex
+	broker *broker.Broker
+	loans  map[string]*loan // by token
+}
+
+// loan is how a command-line agent in a guest gets at its model without holding the key: it talks to the broker. A nil loan is an
+// agent that needs none.
+type loan struct {
+	run     *Run
+	bound   *plan.AgentRun
+	events  event.Scope
+	prices  map[string]price.Price
+	sandbox *plan.Sandbox // with the way to the broker
+	base    string        // URL at which the guest finds it
+	token   string
+	broker  *broker.Broker // nil for a sandbox that cannot reach anything
+
+	ctx    context.Context // ends with the loan; its cause may be a limit that was reached
+	cancel context.CancelCauseFunc
+}
+
+// lendTo finds out whether an agent needs a credential in its sandbox, and prepares the way by which it gets the use of one. Only
+// then must the provider be there before the sandbox is made.
+func (r *Run) lendTo(ctx context.Context, bound *plan.AgentRun, events event.Scope) (*loan, error) {
+	if bound.Mode == agent.ModeNative {
+		return nil, nil
+	}
+	plugin, err := r.crew.shared(r.ctx, ctx, bound.LLM, llmRequest(bound.LLM))
+	if err != nil {
+		return nil, err
+	}
+	provider := plugin.LLM()
+	p, err := agent.Preview(ctx, provider, bound.Mode, modelOf(bound))
+	if err != nil || len(p.Credentials) == 0 {
+		return nil, nil // what is wrong with the provider is for the agent to say
+	}
+	b, err := r.chooseBackend(ctx, bound.Sandbox)
+	if err != nil {
+		return nil, err
+	}
+	l := &loan{run: r, bound: bound, events: events, token: broker.NewToken(), sandbox: bound.Sandbox}
+	if l.prices, err = r.pricesOf(ctx, bound, provider); err != nil {
+		return nil, err
+	}
+	l.ctx, l.cancel = context.WithCancelCause(r.ctx)
+	if b.kind != base.KindVMM {
+		l.base = fmt.Sprintf("http://10.0.2.2:%d", brokerPort) // a sandbox plugin has no network of ours; a mock reaches nothing
+		return l, nil
+	}
+	if l.broker, err = r.openBroker(ctx); err != nil {
+		return nil, &MachineError{Err: err}
+	}
+	at, err := freeAddress(bound.Sandbox.Network)
+	if err != nil {
+		return nil, &ConfigError{Err: fmt.Errorf("sandbox %s: %w", bound.Sandbox.Name, err)}
+	}
+	l.base = "http://" + at.String()
+	l.sandbox = withService(bound.Sandbox, plan.Service{Name: brokerService, Address: at.String(), UnixPath: l.broker.Socket})
+	if err := r.checkNetwork(l.sandbox, b); err != nil {
+		return nil, &ConfigError{Err: fmt.Errorf("agent %s reaches its model through the network: %w", bound.Agent, err)}
+	}
+	return l, nil
+}
+
+// sandboxOf is the sandbox to make for an agent.
+func (l *loan) sandboxOf(bound *plan.AgentRun) *plan.Sandbox {
+	if l == nil {
+		return bound.Sandbox
+	}
+	return l.sandbox
+}
+
+// lender is what the agent calls when it needs a credential; nil for one that needs none.
+func (l *loan) lender() func(context.Context, []llm.Credential) (agent.Loan, error) {
+	if l == nil {
+		return nil
+	}
+	return l.grant
+}
+
+// withService returns a sandbox whose guest reaches one service more. One without a network gets one that leads to the service alone.
+func withService(s *plan.Sandbox, service plan.Service) *plan.Sandbox {
+	out := *s
+	out.Network = &plan.Network{Block: plan.Block{Plugin: slirp, Label: slirp}, Egress: &plan.Egress{}}
+	if s.Network != nil {
+		n := *s.Network
+		out.Network = &n
+	}
+	out.Network.Services = append(slices.Clone(out.Network.Services), service)
+	return &out
+}
+
+// freeAddress finds a port of the gateway that no service of the file has.
+func freeAddress(n *plan.Network) (netip.AddrPort, error) {
+	var layout plan.NetworkLayout
+	var services []plan.Service
+	if n != nil {
+		layout, services = n.Layout, n.Services
+	}
+	a, err := policy.Layout(layout, policy.LocalHost())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for port := uint16(brokerPort); port < brokerPort+1000; port++ {
+		at := netip.AddrPortFrom(a.Gateway[0].Addr(), port)
+		if !slices.ContainsFunc(services, func(s plan.Service) bool { return s.Address == at.String() }) {
+			return at, nil
+		}
+	}
+	return netip.AddrPort{}, errdef.New(errdef.ErrInvalid, "services take every port of the gateway from %d on", brokerPort)
+}
+
+// openBroker starts the run's broker, once.
+func (r *Run) openBroker(ctx context.Context) (*broker.Broker, error) {
+	r.lenders.mu.Lock()
+	defer r.lenders.mu.Unlock()
+	if r.lenders.broker != nil {
+		return r.lenders.broker, nil
+	}
+	b, err := broker.Start(ctx, broker.Config{Program: r.cfg.Broker, Env: broker.Environment(os.Getenv), Heard: r.lenders.heard})
+	if err != nil {
+		return nil, err
+	}
+	r.lenders.broker = b
+	return b, nil
+}
+
+// close ends the broker, if there is one.
+func (l *lenders) close(ctx context.Context) error {
+	l.mu.Lock()
+	b := l.broker
+	l.mu.Unlock()
+	if b == nil {
+		return nil
+	}
+	return b.Close(ctx)
+}
+
+// heard takes what the broker has to say of a loan.
+func (l *lenders) heard(report broker.Report) {
+	l.mu.Lock()
+	loan := l.loans[report.Token]
+	l.mu.Unlock()
+	if loan == nil {
+		return
+	}
+	if report.Trouble != "" {
+		loan.events.Emit(event.Warning{
+			Message: "broker: " + event.Clean(report.Trouble), Remedy: fmt.Sprintf("look at %s in the configuration", llmOrigin(loan.bound.LLM)),
+		})
+	}
+	if report.Over != "" {
+		loan.cancel(loan.reached(report))
+	}
+}
+
+// reached is the error of a budget that is used up, or cannot be kept.
+func (l *loan) reached(report broker.Report) error {
+	budget, spent := l.bound.Budget, report.Spent.Usage
+	switch report.Limit {
+	case broker.LimitTokens:
+		used := spent.InputTokens + spent.OutputTokens + spent.CacheReadTokens + spent.CacheWriteTokens
+		return &agent.LimitError{Limit: agent.LimitTokens, Max: fmt.Sprintf("%d tokens", budget.Tokens), Used: fmt.Sprint(used)}
+	case broker.LimitUSD:
+		return &agent.LimitError{Limit: agent.LimitUSD, Max: fmt.Sprintf("$%g", budget.USD), Used: fmt.Sprintf("$%.4f", spent.CostUSD)}
+	}
+	return errdef.New(errdef.ErrState, "%s", event.Clean(report.Over)).WithRemedy("take the budget out, or give the price in the llm block")
+}
+
+// grant hands the credential to the broker and says what the guest gets in its place.
+func (l *loan) grant(_ context.Context, wanted []llm.Credential) (agent.Loan, error) {
+	if len(wanted) != 1 {
+		return agent.Loan{}, errdef.New(errdef.ErrUnsupported, "the provider's command-line agent needs %d credentials at once", len(wanted)).
+			WithRemedy(`set mode = "native" in the agent`)
+	}
+	c := wanted[0]
+	key, err := secretOf(l.bound.LLM, c.Name)
+	if err != nil {
+		return agent.Loan{}, &ConfigError{Err: err}
+	}
+	if l.broker == nil {
+		return agent.Loan{BaseURL: l.base, Placeholder: l.token}, nil
+	}
+	l.run.lenders.add(l)
+	err = l.broker.Grant(broker.Grant{
+		Token: l.token, Upstream: c.Upstream, Header: c.Header, Prefix: c.Prefix, Key: key,
+		Budget: broker.Budget{Tokens: l.bound.Budget.Tokens, USD: l.bound.Budget.USD}, Prices: l.prices,
+	})
+	if err != nil {
+		return agent.Loan{}, fmt.Errorf("%s: %w", llmOrigin(l.bound.LLM), err)
+	}
+	return agent.Loan{BaseURL: l.base, Placeholder: l.token}, nil
+}
+
+func (l *lenders) add(lent *loan) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loans == nil {
+		l.loans = map[string]*loan{}
+	}
+	l.loans[lent.token] = lent
+}
+
+// watch returns a context that ends when the broker closes the loan or dies, with the reason as its cause.
+func (l *loan) watch(ctx context.Context) (context.Context, func()) {
+	if l == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var gone <-chan struct{}
+	if l.broker != nil {
+		gone = l.broker.Done()
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		select {
+		case <-l.ctx.Done():
+			cancel(context.Cause(l.ctx))
+		case <-gone:
+			cancel(l.broker.Err())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(nil); done.Wait() }
+}
+
+// end takes the loan back. What it has cost is known then, also where the agent's program did not say.
+func (l *loan) end() {
+	if l == nil {
+		return
+	}
+	l.cancel(nil)
+	if l.broker == nil {
+		return
+	}
+	l.run.lenders.mu.Lock()
+	delete(l.run.lenders.loans, l.token)
+	l.run.lenders.mu.Unlock()
+	_, _ = l.broker.Revoke(l.token) // a broker that has died holds nothing
+}
+
+// secretOf reads a credential out of a provider's configuration, under the name that the provider has for it.
+func secretOf(m *plan.LLM, name string) (string, error) {
+	var config map[string]json.RawMessage
+	var value string
+	if err := json.Unmarshal(m.Config, &config); err == nil {
+		err = json.Unmarshal(config[name], &value)
+		if err == nil && value != "" {
+			return value, nil
+		}
+	}
+	return "", errdef.New(errdef.ErrInvalid, "%s has no %q, which its command-line agent needs", llmOrigin(m), name).
+		WithRemedy("set %s = secret.NAME in the block %s", name, llmOrigin(m))
+}
+
+// pricesOf are the prices that a budget in dollars is kept by.
+func (r *Run) pricesOf(ctx context.Context, bound *plan.AgentRun, provider llm.LLM) (map[string]price.Price, error) {
+	if own := bound.LLM.Price; own != nil {
+		return map[string]price.Price{"": {Rates: price.Rates(*own)}}, nil
+	}
+	d, err := provider.Describe(ctx)
+	if err != nil {
+		return nil, &agent.ModelError{Err: err}
+	}
+	return r.prices.Lists[d.PriceList].Models, nil
+}
