@@ -105,7 +105,7 @@ func (w *world) execute(ctx context.Context, load func(*pluginhost.Host) *plan.P
 	host := w.host()
 	r, err := run.New(run.Config{
 		Plan: load(host), Host: spy{run.Plugins(host), w}, Images: w.images, Agent: filepath.Join(testbin.Dir(w.t), image.AgentName),
-		Record: w.record, RunDir: filepath.Join(w.t.TempDir(), "run"), Sinks: []event.Sink{event.SinkFunc(func(e event.Event) {
+		Record: w.record, Broker: filepath.Join(testbin.Dir(w.t), "voidbox"), RunDir: filepath.Join(w.t.TempDir(), "run"), Sinks: []event.Sink{event.SinkFunc(func(e event.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
