@@ -10,6 +10,6 @@
 //   - POST /v1/chat/completions and /v1/responses, GET /v1/models: OpenAI's two.
 //   - POST /api/chat, /api/show, /api/pull, GET /api/tags, /api/version: Ollama's own.
 //
-// The official clients read it: see test/modelpeers. It keeps the requests that it got, so that a test can look at what really
+// Claude Code 2.1 and Codex 0.169 work with it. It keeps the requests that it got, so that a test can look at what really
 // arrived, and it can be told to misbehave (see Fault) in any way that a server on the internet has been seen to.
 package modelserver
