@@ -15,8 +15,8 @@ import (
 )
 
 // A whole program: run a script that nobody trusts in a machine of its own, and fetch what it made. Backend("mock") keeps this
-// example out of a VM; without it the backend is KVM or QEMU. Lending a host directory, as Mount("/mnt/code", "./code", "ro"),
-// is refused with an error until a share plugin serves it, so the script is written into the guest here.
+// example out of a VM; without it the backend is KVM or QEMU. A mock lends no host directories, so the script is written into it here:
+// examples/complete has it from Mount("/mnt/code", "./code", "ro").
 func Example() {
 	ctx := context.Background()
 	box, err := voidbox.NewSandbox().Run("sleep", "infinity").CPUs(2).MemoryMB(512).Backend("mock").Build(ctx)

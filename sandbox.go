@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,14 +103,32 @@ func (r RunnableSandbox) Env(name, value string) RunnableSandbox {
 }
 
 // Mount lends the guest a directory or file of the host at an absolute path, before the main process starts. The mode is ro, rw
-// or overlay (writes stay in the guest). A backend that cannot do it refuses to start; see [Sandbox.WaitReady].
+// or overlay (the guest writes, and the host's files stay as they are). A "~" in front is the home: of the host's user in source, of
+// the sandbox's ordinary user in target. A backend that cannot do it refuses to start; see [Sandbox.WaitReady].
 func (r RunnableSandbox) Mount(target, source, mode string) RunnableSandbox {
+	if rest, ok := belowHome(source); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			source = home + rest
+		}
+	}
 	if abs, err := filepath.Abs(source); err == nil { // else there is no working directory, and the mount will say so
 		source = abs
+	}
+	if rest, ok := belowHome(target); ok {
+		target = guestHome + rest
 	}
 	mount := plan.Mount{Target: target, Source: source, Mode: mode}
 	r.spec.Mounts = append(r.spec.Mounts[:len(r.spec.Mounts):len(r.spec.Mounts)], mount)
 	return r
+}
+
+// guestHome is that of the user "sandbox", whom every image has.
+const guestHome = "/home/sandbox"
+
+// belowHome splits off a "~" in front.
+func belowHome(path string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, "~")
+	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
 // OnEvent is told of each step of the start.

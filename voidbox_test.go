@@ -162,17 +162,32 @@ func TestUnknownBackendIsNamed(t *testing.T) {
 	}
 }
 
-// TestMountIsRefusedInWords holds as long as no share plugin is there.
-func TestMountIsRefusedInWords(t *testing.T) {
-	testvm.Require(t)
+// Directories of the host, read only and not, with homes on both sides.
+func TestMountsInAVM(t *testing.T) {
+	t.Setenv("VOIDBOX_CACHE_DIR", testvm.Require(t).Cache.Dir())
 	install(t)
-	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("qemu").Mount("/mnt/code", ".", "ro").Build(t.Context())
+	home, code := t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	for path, text := range map[string]string{filepath.Join(code, "a"): "code", filepath.Join(home, "settings"): "mine"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box, err := voidbox.NewSandbox().Run("sh", "-c", "cat /mnt/code/a > ~/out/seen; exec sleep 100000").Backend("qemu").
+		Mount("/mnt/code", code, "ro").Mount("~/.settings", "~/settings", "ro").Mount("~/out", "~", "rw").Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer box.Shutdown(context.WithoutCancel(t.Context()))
-	if err := box.WaitReady(t.Context(), bootLimit); !errors.Is(err, errdef.ErrUnsupported) || !strings.Contains(err.Error(), "mounts are not supported yet") {
-		t.Errorf("WaitReady = %v", err)
+	if err := box.WaitReady(t.Context(), bootLimit); err != nil {
+		t.Fatal(err)
+	}
+	out, err := box.Exec(t.Context(), "until test -s ~/out/seen; do sleep 0.1; done; cat ~/.settings; touch /mnt/code/b", nil)
+	if err != nil || string(out.Stdout) != "mine" || out.ExitCode == 0 || !strings.Contains(string(out.Stderr), "Read-only") {
+		t.Errorf("stdout %q, stderr %q, exit %d, %v", out.Stdout, out.Stderr, out.ExitCode, err)
+	}
+	if seen, err := os.ReadFile(filepath.Join(home, "seen")); err != nil || string(seen) != "code" {
+		t.Errorf("the main process wrote %q, %v: mounts come before it", seen, err)
 	}
 }
 

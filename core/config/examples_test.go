@@ -14,7 +14,7 @@ func TestExamplesLoad(t *testing.T) {
 	if err != nil || len(files) < 4 {
 		t.Fatalf("examples %v, %v", files, err)
 	}
-	for _, path := range files {
+	for _, path := range append(files, "../../examples/complete/sandbox.hcl") {
 		for _, backend := range []string{plan.BackendAuto, plan.BackendMock} {
 			opt := options()
 			opt.SecretsOptional = true

@@ -56,7 +56,7 @@ func TestExamplesAreFormatted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range append(files, good...) {
+	for _, path := range append(append(files, "../../examples/complete/sandbox.hcl"), good...) {
 		src, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
