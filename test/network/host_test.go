@@ -29,6 +29,7 @@ type host struct {
 	*testing.T
 	*testnet.Internet
 	backend string
+	network string // the plugin
 
 	mu     sync.Mutex
 	events []event.Event
@@ -73,7 +74,7 @@ func alone(t *testing.T, backend, disk string, test func(h *host)) {
 	if !testnet.Isolate(t, env...) {
 		return
 	}
-	test(&host{T: t, Internet: testnet.New(t), backend: backend, came: make(chan struct{})})
+	test(&host{T: t, Internet: testnet.New(t), backend: backend, network: "slirp", came: make(chan struct{})})
 }
 
 // file writes a configuration of one sandbox, box, with a network block that has the given contents.
@@ -91,11 +92,11 @@ sandbox "box" {
   user          = "root"
   ready_timeout = "3m" # no test is about this, and the machine may be busy
 
-  network "slirp" {
+  network %q {
 %s
   }
 }
-`, h.backend, kernel, network)
+`, h.backend, kernel, h.network, network)
 	path := filepath.Join(h.TempDir(), "agent.hcl")
 	h.must(os.WriteFile(path, []byte(text), 0o644))
 	return path

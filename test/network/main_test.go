@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	options := []lab.Option{lab.GuestSystem, lab.Files(lab.File{Host: filepath.Join("..", "..", "examples"), Guest: examples})}
 	for name, pkg := range map[string]string{
 		"voidbox": "cmd/voidbox", "voidbox-guest-agent": "guest/agent", "voidbox-vmm-kvm": "plugins/vmm-kvm",
-		"voidbox-vmm-qemu": "plugins/vmm-qemu", "voidbox-network-slirp": "plugins/net-slirp", "voidbox-llm-replay": "plugins/llm-replay",
+		"voidbox-vmm-qemu": "plugins/vmm-qemu", "voidbox-network-slirp": "plugins/net-slirp", "voidbox-network-tap": "plugins/net-tap", "voidbox-llm-replay": "plugins/llm-replay",
 	} {
 		options = append(options, lab.Program("github.com/voidbox-run/voidbox/"+pkg, name))
 	}

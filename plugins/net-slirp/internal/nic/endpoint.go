@@ -39,6 +39,9 @@ type Config struct {
 	Martian func(protocol uint8, source, destination netip.AddrPort)
 	// SYN is told of each TCP packet that opens a connection, before the stack sees it. May be nil.
 	SYN func(source, destination netip.AddrPort)
+	// UDP takes datagrams, with their headers, that are whole and verified; the stack takes the others, or all if it is nil. The slice is
+	// only valid during the call.
+	UDP func(source, destination netip.AddrPort, datagram []byte)
 }
 
 // Tap sees every frame as the guest does. The slice is only valid during the call.

@@ -90,6 +90,11 @@ func (l *lane) deliverIP(h link.NetHeader, ether []byte, packet *buffer.View, pa
 		e.cfg.SYN(netip.AddrPortFrom(p.source, p.sourcePort), netip.AddrPortFrom(p.destination, p.destinationPort))
 	}
 	e.steer.learn(&p, l.index)
+	if p.isPlainDatagram() && e.cfg.UDP != nil {
+		e.cfg.UDP(netip.AddrPortFrom(p.source, p.sourcePort), netip.AddrPortFrom(p.destination, p.destinationPort), p.payload)
+		packet.Release()
+		return
+	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
 	e.dispatcher.DeliverNetworkPacket(p.network, pkt)
 	pkt.DecRef()

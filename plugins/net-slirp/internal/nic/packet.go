@@ -109,6 +109,15 @@ func (p *ipPacket) opens() bool {
 		header.TCP(p.payload).Flags()&(header.TCPFlagSyn|header.TCPFlagAck|header.TCPFlagRst) == header.TCPFlagSyn
 }
 
+// isPlainDatagram tells whether the packet is a whole datagram of UDP, of which the stack has nothing to find out.
+func (p *ipPacket) isPlainDatagram() bool {
+	least := header.IPv4MinimumSize
+	if p.network == header.IPv6ProtocolNumber {
+		least = header.IPv6MinimumSize
+	}
+	return p.protocol == uint8(header.UDPProtocolNumber) && p.hasPorts && !p.fragment && p.headerLen == least
+}
+
 // checksumOffset returns where a transport header has its checksum.
 func checksumOffset(protocol uint8) (int, bool) {
 	switch protocol {

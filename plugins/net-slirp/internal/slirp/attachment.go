@@ -115,6 +115,7 @@ func (a *attachment) cardConfig() nic.Config {
 		ARP: &arp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest},
 		NDP: &ndp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest, DNS: a.spec.DNS, MTU: a.spec.MTU},
 		SYN: func(from, to netip.AddrPort) { a.tcp.Reuse(from, to) },
+		UDP: func(from, to netip.AddrPort, datagram []byte) { a.udp.Take(from, to, datagram) },
 	}
 	for _, p := range a.spec.Guest {
 		router := slices.IndexFunc(a.spec.Gateway, func(g netip.Prefix) bool { return g.Addr().Is4() })

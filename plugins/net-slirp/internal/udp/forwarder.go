@@ -76,7 +76,17 @@ func New(cfg Config) *Forwarder {
 	return f
 }
 
-// handle takes a datagram of the guest's. True keeps netstack from answering.
+// Take takes a datagram of the guest's as the card has it, which has looked at its checksum.
+func (f *Forwarder) Take(guest, peer netip.AddrPort, datagram []byte) {
+	n := int(header.UDP(datagram).Length())
+	if n < header.UDPMinimumSize || n > len(datagram) {
+		f.count.malformed.Add(1)
+		return
+	}
+	f.pass(pair{guest: guest, peer: peer}, datagram[header.UDPMinimumSize:n])
+}
+
+// handle takes a datagram of the guest's that came in fragments or with options. True keeps netstack from answering.
 func (f *Forwarder) handle(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 	p := pair{
 		guest: netip.AddrPortFrom(fromStack(id.RemoteAddress), id.RemotePort), peer: netip.AddrPortFrom(fromStack(id.LocalAddress), id.LocalPort),
@@ -87,12 +97,17 @@ func (f *Forwarder) handle(id stack.TransportEndpointID, pkt *stack.PacketBuffer
 		return true
 	}
 	defer release()
+	f.pass(p, payload)
+	return true
+}
+
+// pass hands a datagram to whom it is for.
+func (f *Forwarder) pass(p pair, payload []byte) {
 	if serve := f.cfg.Local[p.peer]; serve != nil {
 		serve(p.guest, append([]byte(nil), payload...), func(b []byte) { f.toGuest(p, b) })
-		return true
+		return
 	}
 	f.send(p, payload)
-	return true
 }
 
 // payload returns the bytes of a datagram in one piece, which release gives back. A datagram that came in fragments has its checksum
