@@ -369,7 +369,7 @@ func TestCancelEndsToolsWithTheCause(t *testing.T) {
 
 func TestSkillsAreProvisionedAndListed(t *testing.T) {
 	b := newBench(t, testllm.Script(testllm.Call("bash", args("command", `cat "$HOME/.claude/skills/hn/SKILL.md"`)), testllm.Say("ok")))
-	skills, err := skill.Load([]*plan.Skill{{Block: plan.Block{Plugin: "inline", Label: "hn"}, Content: "# Hacker News\nUse the API."}})
+	skills, err := skill.Load(t.Context(), []*plan.Skill{{Block: plan.Block{Plugin: "inline", Label: "hn"}, Content: "# Hacker News\nUse the API."}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (d *decoder) prompt(name string) string {
 func (d *decoder) tools(a *plan.Agent) []string {
 	tools := d.strs("tools")
 	for _, s := range a.Skills {
-		if s.Plugin != skillFile && s.Plugin != skillInline {
+		if !isBuiltInSkill(s.Plugin) {
 			return tools
 		}
 	}

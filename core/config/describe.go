@@ -62,7 +62,7 @@ func (d *describer) prefetch(blocks hcl.Blocks) {
 		switch {
 		case b.Type == "llm":
 			id = pluginID{base.KindLLM, b.Labels[0]}
-		case b.Type == "skill" && b.Labels[0] != skillFile && b.Labels[0] != skillInline:
+		case b.Type == "skill" && !isBuiltInSkill(b.Labels[0]):
 			id = pluginID{base.KindSkill, b.Labels[0]}
 		default:
 			continue

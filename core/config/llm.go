@@ -1,12 +1,14 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill/remote"
 	"github.com/voidbox-run/voidbox/sdk/base"
 )
 
@@ -14,7 +16,13 @@ import (
 const (
 	skillFile   = "file"
 	skillInline = "inline"
+	skillRemote = "remote"
 )
+
+// isBuiltInSkill tells a kind of skill that no plugin serves.
+func isBuiltInSkill(kind string) bool {
+	return kind == skillFile || kind == skillInline || kind == skillRemote
+}
 
 // maxSkillText bounds the text of an inline skill.
 const maxSkillText = 1 << 20
@@ -73,6 +81,9 @@ func (l *loader) evalSkill(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 		if d.ok() && (strings.TrimSpace(s.Content) == "" || len(s.Content) > maxSkillText) {
 			d.fail(at(d.rng("content"), "Invalid skill", "The text of a skill must not be empty, nor over %s.", formatSize(maxSkillText)))
 		}
+	case skillRemote:
+		d = l.decode(b, remoteSkill)
+		d.remote(s)
 	default:
 		s.Block, d = l.pluginAndCore(b, base.KindSkill, skillBlock)
 	}
@@ -82,6 +93,17 @@ func (l *loader) evalSkill(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	}
 	l.plan.Skills = append(l.plan.Skills, s)
 	return cty.CapsuleVal(skillType, s), d.diags
+}
+
+// remote reads where a remote skill lies.
+func (d *decoder) remote(s *plan.Skill) {
+	s.Source, s.Ref, s.Hash = d.str("source"), d.str("ref"), d.str("hash")
+	if !d.ok() || slices.Contains([]string{s.Source, s.Ref, s.Hash}, plan.Redacted) {
+		return
+	}
+	if _, err := remote.Parse(s.Source, s.Ref, s.Hash); err != nil {
+		d.fail(at(d.rng("source"), "Invalid skill", "The source cannot be used: %v.%s", err, remedyText(err)))
+	}
 }
 
 // pluginAndCore reads a block that a plugin and the core share: labels plugin and name, the plugin's arguments as its

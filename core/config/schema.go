@@ -137,13 +137,13 @@ var llmBlock = &block{
 
 var skillBlock = &block{
 	Type: "skill", Labels: []string{"kind", "name"}, PluginKind: "skill",
-	Doc: "Something that an agent knows or can use. The kinds \"file\" and \"inline\" are built in; any other is a plugin, which declares further arguments.",
+	Doc: "Something that an agent knows or can use. The kinds \"file\", \"inline\" and \"remote\" are built in; any other is a plugin, which declares further arguments.",
 	Arguments: []argument{
 		{Name: "description", Type: "string", Doc: "When to use it."},
 	},
 }
 
-// fileSkill and inlineSkill are the built-in kinds.
+// fileSkill, inlineSkill and remoteSkill are the built-in kinds.
 var (
 	fileSkill = &block{
 		Type: "skill", Labels: []string{"kind", "name"},
@@ -152,6 +152,14 @@ var (
 	inlineSkill = &block{
 		Type: "skill", Labels: []string{"kind", "name"},
 		Arguments: append([]argument{{Name: "content", Type: "string", Required: true, Doc: "Text of the skill (kind \"inline\")."}}, skillBlock.Arguments...),
+	}
+	remoteSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{
+			{Name: "source", Type: "string", Required: true, Doc: "Repository or archive that holds the skill (kind \"remote\")."},
+			{Name: "ref", Type: "string", Doc: "Branch, tag or full commit ID of the repository, which needs one (kind \"remote\")."},
+			{Name: "hash", Type: "string", Doc: "Hash of the skill's files, \"h1:...\"; a run without it fails and says which it is (kind \"remote\")."},
+		}, skillBlock.Arguments...),
 	}
 )
 

@@ -55,12 +55,15 @@ type LLM struct {
 // Price is in US dollars for a million tokens.
 type Price struct{ Input, Output, CacheRead, CacheWrite float64 }
 
-// Skill is a configured skill. Its kind is in Block.Plugin: file and inline are built in.
+// Skill is a configured skill. Its kind is in Block.Plugin: file, inline and remote are built in.
 type Skill struct {
 	Block
 	Description string
 	Path        string // file: host path, made absolute
 	Content     string // inline
+	Source      string // remote: repository or archive, as the plan writes it
+	Ref         string // remote: of a repository
+	Hash        string // remote: "h1:..."; empty means not pinned, which no run accepts
 }
 
 // Backends that are built into the language. Any other name is that of a sandbox or VMM plugin.

@@ -69,7 +69,7 @@ func (r *Run) preflight() (err error) {
 		if a == nil {
 			continue
 		}
-		if _, err := skill.Load(a.Skills); err != nil {
+		if _, err := skill.Load(r.ctx, a.Skills, r.store); err != nil {
 			return &ConfigError{Err: fmt.Errorf("agent %s: %w", a.Name, err)}
 		}
 		if a.Sandbox == nil || checked[a.Sandbox] {
@@ -115,7 +115,7 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 
 // attempt lets the agent work in a sandbox of its own.
 func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, events event.Scope) (agent.Report, error) {
-	skills, err := skill.Load(bound.Skills)
+	skills, err := skill.Load(ctx, bound.Skills, r.store)
 	if err != nil {
 		return agent.Report{}, &ConfigError{Err: err}
 	}

@@ -83,7 +83,16 @@ func vmSpec(s *plan.Sandbox) boxes.Spec {
 	}
 }
 
-// images opens the default cache where none was given. Only VMs need one.
+// store makes an entry of the cache.
+func (r *Run) store(ctx context.Context, kind, key string, build func(ctx context.Context, dir string) error) (string, error) {
+	images, err := r.images()
+	if err != nil {
+		return "", err
+	}
+	return images.Entry(ctx, kind, key, build)
+}
+
+// images opens the default cache where none was given. Only VMs and what is fetched need one.
 func (r *Run) images() (*image.Cache, error) {
 	r.imagesOnce.Do(func() {
 		if r.cfg.Images == nil {

@@ -4,6 +4,7 @@
 // The real directories stand in $HOME/.agents/skills, and $HOME/.claude/skills is a link to it: every agent program that
 // knows skills looks in one of the two. Nothing is put into the workspace.
 //
-// The kinds file and inline are built in. A file skill is a Markdown file of the host, or a directory with a SKILL.md and
-// whatever else it needs; an inline skill is text in the plan itself.
+// The kinds file, inline and remote are built in. A file skill is a Markdown file of the host, or a directory with a SKILL.md and
+// whatever else it needs; an inline skill is text in the plan itself; a remote skill is a directory of a Git repository or an
+// archive, which package remote fetches.
 package skill

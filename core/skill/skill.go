@@ -1,6 +1,7 @@
 package skill
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"path"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill/remote"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -15,12 +17,13 @@ import (
 const (
 	KindFile   = "file"
 	KindInline = "inline"
+	KindRemote = "remote"
 )
 
 // Limits of a skill, so that a wrong path does not copy a home directory into a guest.
 const (
-	MaxFiles       = 512
-	MaxBytes       = 8 << 20
+	MaxFiles       = remote.MaxFiles
+	MaxBytes       = remote.MaxBytes
 	maxName        = 64
 	maxDescription = 1024
 )
@@ -48,12 +51,13 @@ func Dir(home string) string { return path.Join(home, ".agents", "skills") }
 // File is the path of the skill's SKILL.md for a home directory.
 func (s Skill) File(home string) string { return path.Join(Dir(home), s.Name, main) }
 
-// Load reads skills from the host and checks them. Two skills with one name are an error.
-func Load(declared []*plan.Skill) ([]Skill, error) {
+// Load reads skills from the host, fetches those that lie elsewhere into store, and checks them. Two skills with one name are an
+// error.
+func Load(ctx context.Context, declared []*plan.Skill, store remote.Store) ([]Skill, error) {
 	var skills []Skill
 	taken := map[string]string{}
 	for _, d := range declared {
-		s, err := load(d)
+		s, err := load(ctx, d, store)
 		if err != nil {
 			return nil, fmt.Errorf("skill %s.%s: %w", d.Plugin, d.Label, err)
 		}
@@ -67,14 +71,32 @@ func Load(declared []*plan.Skill) ([]Skill, error) {
 	return skills, nil
 }
 
-func load(d *plan.Skill) (Skill, error) {
+func load(ctx context.Context, d *plan.Skill, store remote.Store) (Skill, error) {
 	switch d.Plugin {
 	case KindInline:
 		return fromText(d, []byte(d.Content))
 	case KindFile:
 		return fromHost(d)
+	case KindRemote:
+		return fromElsewhere(ctx, d, store)
 	}
-	return Skill{}, errdef.New(errdef.ErrUnsupported, "there is no skill kind %q", d.Plugin).WithRemedy("the kinds are %s and %s", KindFile, KindInline)
+	return Skill{}, errdef.New(errdef.ErrUnsupported, "there is no skill kind %q", d.Plugin).
+		WithRemedy("the kinds are %s, %s and %s", KindFile, KindInline, KindRemote)
+}
+
+// fromElsewhere fetches a skill and reads the directory that came of it.
+func fromElsewhere(ctx context.Context, d *plan.Skill, store remote.Store) (Skill, error) {
+	source, err := remote.Parse(d.Source, d.Ref, d.Hash)
+	if err != nil {
+		return Skill{}, err
+	}
+	dir, err := remote.Fetch(ctx, source, store)
+	if err != nil {
+		return Skill{}, err
+	}
+	here := *d
+	here.Path = dir
+	return fromDir(&here)
 }
 
 // fromText makes a skill of one document. Its front matter is made up where it is missing.

@@ -1,14 +1,22 @@
 package skill
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/internal/testsandbox"
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
 func inline(label, content string) *plan.Skill {
@@ -32,7 +40,7 @@ func write(t *testing.T, path, content string) {
 
 func one(t *testing.T, s *plan.Skill) Skill {
 	t.Helper()
-	skills, err := Load([]*plan.Skill{s})
+	skills, err := Load(context.Background(), []*plan.Skill{s}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,20 +117,20 @@ func TestBadSkills(t *testing.T) {
 		"/dev/null is neither":              file(t, "/dev/null"),
 		"is larger than":                    file(t, dir+"/big.md"),
 		"holds more than":                   file(t, dir+"/many"),
-		"there is no skill kind \"remote\"": {Block: plan.Block{Plugin: "remote", Label: "x"}},
+		"there is no skill kind \"oracle\"": {Block: plan.Block{Plugin: "oracle", Label: "x"}},
 	} {
-		if _, err := Load([]*plan.Skill{s}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Load(context.Background(), []*plan.Skill{s}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	if _, err := Load([]*plan.Skill{inline("a_b", "x"), inline("a-b", "y")}); err == nil || !strings.Contains(err.Error(), `both called "a-b"`) {
+	if _, err := Load(context.Background(), []*plan.Skill{inline("a_b", "x"), inline("a-b", "y")}, nil); err == nil || !strings.Contains(err.Error(), `both called "a-b"`) {
 		t.Errorf("two of one name: %v", err)
 	}
 }
 
 func TestProvision(t *testing.T) {
 	sb := testsandbox.New(t)
-	skills, err := Load([]*plan.Skill{inline("a", "text of a"), inline("b", "text of b")})
+	skills, err := Load(context.Background(), []*plan.Skill{inline("a", "text of a"), inline("b", "text of b")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +147,52 @@ func TestProvision(t *testing.T) {
 	}
 	if err := Provision(context.Background(), testsandbox.New(t), "/home/agent", "", nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A skill of an archive is provisioned whole, with its scripts, and one whose files are not those that were pinned not at all.
+func TestRemote(t *testing.T) {
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	for name, mode := range map[string]fs.FileMode{"SKILL.md": 0o644, "bin/go.sh": 0o755} {
+		h := &zip.FileHeader{Name: name}
+		h.SetMode(mode)
+		f, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte("echo text")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive.Bytes()) }))
+	defer server.Close()
+	cache, err := image.OpenCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := &plan.Skill{Block: plan.Block{Plugin: KindRemote, Label: "far_away"}, Source: server.URL + "/skill.zip"}
+	_, err = Load(t.Context(), []*plan.Skill{declared}, cache.Entry)
+	if declared.Hash = regexp.MustCompile("h1:[^\"]*").FindString(errdef.Remedy(err)); declared.Hash == "" {
+		t.Fatalf("without a hash: %v", err)
+	}
+	skills, err := Load(t.Context(), []*plan.Skill{declared}, cache.Entry)
+	if err != nil || skills[0].Name != "far-away" {
+		t.Fatalf("%+v, %v", skills, err)
+	}
+	sb := testsandbox.New(t)
+	if err := Provision(t.Context(), sb, "/home/agent", "", skills); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(sb.Host("/home/agent/.claude/skills/far-away/bin/go.sh")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v %v", info, err)
+	}
+	server.Close() // from here on, only the cache
+	if _, err := Load(t.Context(), []*plan.Skill{declared}, cache.Entry); err != nil {
+		t.Error(err)
 	}
 }
 

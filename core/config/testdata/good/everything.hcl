@@ -105,6 +105,12 @@ skill "inline" "style" {
   content     = "Be brief."
 }
 
+skill "remote" "review" {
+  source = "git::https://git.example/skills.git//review"
+  ref    = "v1"
+  hash   = "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+}
+
 skill "mcp" "files" {
   description = "Files."
   command     = ["server", "--stdio"]

@@ -1,0 +1,4 @@
+skill "remote" "s" {
+  source = "https://host.example/skill.zip"
+  hash   = "sha256:00"
+}

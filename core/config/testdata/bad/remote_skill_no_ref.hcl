@@ -1,0 +1,3 @@
+skill "remote" "s" {
+  source = "git::https://git.example/skills.git//review"
+}
