@@ -52,7 +52,7 @@ type fakeHost struct {
 
 func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 	full := string(kind) + "-" + name
-	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || full == "network-slirp" || full == "network-tap" || kind == base.KindLLM && h.llms[name] != nil
+	known := full == "sandbox-mock" || full == "vmm-qemu" || full == "vmm-kvm" || full == "network-slirp" || full == "network-tap" || full == "share-virtiofs" || kind == base.KindLLM && h.llms[name] != nil
 	if known && !h.missing[full] {
 		return nil
 	}
@@ -60,7 +60,7 @@ func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 }
 
 func (h *fakeHost) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
-	able := map[string][]string{"kvm": {vmm.CapNet}, "slirp": {network.CapPolicy, network.CapPublish, network.CapPcap}}[name]
+	able := map[string][]string{"kvm": {vmm.CapNet, vmm.CapFS}, "slirp": {network.CapPolicy, network.CapPublish, network.CapPcap}}[name]
 	return able, h.Find(ctx, kind, name)
 }
 
