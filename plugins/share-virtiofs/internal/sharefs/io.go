@@ -224,8 +224,12 @@ func (f *FS) fallocate(q *Request) error {
 	})
 }
 
-// lseek answers LSEEK, which the guest's kernel asks for data and holes only.
+// lseek answers LSEEK, which the guest's kernel asks for data and holes only. With writeback it asks before it has written: what it
+// then makes up by itself, a file without holes, is at least true.
 func (f *FS) lseek(q *Request) error {
+	if f.writeback.Load() {
+		return unix.ENOSYS
+	}
 	d := fuse.Decode(q.Body)
 	id, offset, whence := d.Uint64(), int64(d.Uint64()), d.Uint32()
 	if err := d.Err(); err != nil {

@@ -298,6 +298,30 @@ func TestManyFilesAreForgotten(t *testing.T) {
 	}
 }
 
+// Where the guest's kernel keeps writes back, the same holds, but for what the host sees at once.
+func TestWriteback(t *testing.T) {
+	host := t.TempDir()
+	dir := mounted(t, share.Mount{HostPath: host, Tag: "m", Mode: share.ReadWrite, IDMap: asGuest(), Cache: share.CacheAlways})
+	file := filepath.Join(dir, "m", "file")
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	must(t, err)
+	for range 1000 {
+		_, err := f.WriteString("0123456789")
+		must(t, err)
+	}
+	if at, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA); err != nil || at != 0 {
+		t.Errorf("data at %d, %v", at, err)
+	}
+	must(t, f.Close())
+	if got := read(t, filepath.Join(host, "file")); got != strings.Repeat("0123456789", 1000) {
+		t.Errorf("the host has %d bytes after close", len(got))
+	}
+	must(t, os.Chtimes(file, stampTime, stampTime))
+	if st := stat(t, filepath.Join(host, "file")); st.Mtim.Sec != stampTime.Unix() {
+		t.Errorf("time %d on the host", st.Mtim.Sec)
+	}
+}
+
 func TestHostEditsAreSeen(t *testing.T) {
 	host, guest := shared(t, share.ReadWrite)
 	write(t, filepath.Join(host, "file"), "one")
