@@ -32,6 +32,7 @@ type Change struct {
 	Link    string      `json:"link,omitempty"`  // where a symbolic link leads
 	Flags   []string    `json:"flags,omitempty"` // why to look twice
 	virtual bool        // a device, FIFO or socket, which cannot be applied
+	hollow  bool        // far larger than what it takes on the disk
 }
 
 // Changes compares what the guest has written with what is on the host now, in the order of paths, directories before what is in
@@ -145,6 +146,7 @@ func (d *diff) entry(f *os.File, at string, e fs.DirEntry, below bool) error {
 	if was != nil {
 		c.Kind = Modified
 	}
+	c.hollow = info.Mode().IsRegular() && hollow(info)
 	if c.Mode&fs.ModeSymlink != 0 {
 		if c.Link, err = d.upper.Readlink(at); err != nil {
 			return err

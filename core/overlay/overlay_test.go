@@ -88,6 +88,13 @@ func TestChangesAreFoundFlaggedAndApplied(t *testing.T) {
 	w.write(w.Upper, ".git/hooks/pre-commit", "#!/bin/sh")
 	w.write(w.Upper, ".github/workflows/ci.yml", "on: push")
 	w.write(w.Upper, "sub/.vscode/tasks.json", "{}")
+	if err := os.Truncate(filepath.Join(w.Upper, "new/deep/file"), 3); err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.Upper, "hole", "")
+	if err := os.Truncate(filepath.Join(w.Upper, "hole"), 1<<40); err != nil {
+		t.Fatal(err)
+	}
 	w.mark("gone", share.Record{Has: share.Whiteout})
 	w.mark("never was", share.Record{Has: share.Whiteout})
 	w.mark("dir/gone", share.Record{Has: share.Whiteout})
@@ -103,6 +110,7 @@ func TestChangesAreFoundFlaggedAndApplied(t *testing.T) {
 		".git": "added", ".git/hooks": "added, git runs it", ".git/hooks/pre-commit": "added, git runs it",
 		".github": "added, CI runs it", ".github/workflows": "added, CI runs it", ".github/workflows/ci.yml": "added, CI runs it",
 		"sub": "added", "sub/.vscode": "added, an editor acts on it", "sub/.vscode/tasks.json": "added, an editor acts on it",
+		"hole": "added, is mostly a hole, which takes its whole size when it is applied",
 		"pipe": "added, is no file, and cannot be applied", "out": "added, leads out of the mount", "in": "added",
 	}
 	if diff := cmp.Diff(want, w.short()); diff != "" {
@@ -123,7 +131,7 @@ func TestChangesAreFoundFlaggedAndApplied(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, text := range map[string]string{
-		"same": "1", "edited": "2", "new/deep/file": "3", "swap/new": "4", "replaced/by dir": "5", "hollow": "a file now", "dir/stays": "1", "in": "2",
+		"same": "1", "edited": "2", "new/deep/file": "3\x00\x00", "swap/new": "4", "replaced/by dir": "5", "hollow": "a file now", "dir/stays": "1", "in": "2",
 	} {
 		if got, err := os.ReadFile(filepath.Join(w.Source, path)); err != nil || string(got) != text {
 			t.Errorf("%s holds %q, %v", path, got, err)

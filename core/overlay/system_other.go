@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"io/fs"
 	"os"
 
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -12,6 +13,8 @@ import (
 func lock(string, bool) (release func(), err error) {
 	return nil, errdef.New(errdef.ErrUnsupported, "overlays need Linux")
 }
+
+func hollow(fs.FileInfo) bool { return false }
 
 func recordOf(*os.File, string) (share.Record, error) {
 	return share.Record{}, errdef.New(errdef.ErrUnsupported, "overlays need Linux")

@@ -189,29 +189,57 @@ func (c *copying) file() (int, error) {
 	return hostfs.Reopen(fd, unix.O_PATH)
 }
 
-// contents copies the data.
+// contents copies the data, and leaves holes what they are: a file can be far larger than its disk.
 func (c *copying) contents(into int) error {
 	from, err := hostfs.Reopen(c.from, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(from)
-	const most = 1 << 30
-	for copied := false; ; copied = true {
-		n, err := unix.CopyFileRange(from, nil, into, nil, most, 0)
-		switch {
-		case err == unix.EINTR:
-		case !copied && (err == unix.EXDEV || err == unix.EINVAL || err == unix.EOPNOTSUPP || err == unix.ENOSYS):
-			return copyPlain(from, into)
-		case err != nil || n == 0:
+	size := int64(c.stat.Size)
+	if err := unix.Ftruncate(into, size); err != nil {
+		return err
+	}
+	for at := int64(0); at < size; {
+		data, err := unix.Seek(from, at, unix.SEEK_DATA)
+		if err == unix.ENXIO {
+			return nil // a hole to the end
+		}
+		end := size
+		if err != nil {
+			data = at // a file system that knows nothing of holes
+		} else if end, err = unix.Seek(from, data, unix.SEEK_HOLE); err != nil {
 			return err
 		}
+		if err := copyRange(from, into, data, end); err != nil {
+			return err
+		}
+		at = end
 	}
+	return nil
 }
 
-func copyPlain(from, into int) error {
-	for buf := make([]byte, MaxWrite); ; {
-		n, err := unix.Read(from, buf)
+// copyRange copies a range of one file to the same place of another.
+func copyRange(from, into int, at, end int64) error {
+	const most = 1 << 30
+	for at < end {
+		source, target := at, at
+		n, err := unix.CopyFileRange(from, &source, into, &target, int(min(end-at, most)), 0)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EXDEV || err == unix.EINVAL || err == unix.EOPNOTSUPP || err == unix.ENOSYS:
+			return copyPlain(from, into, at, end)
+		case err != nil || n == 0: // it became shorter meanwhile
+			return err
+		}
+		at += int64(max(n, 0))
+	}
+	return nil
+}
+
+func copyPlain(from, into int, at, end int64) error {
+	for buf := make([]byte, MaxWrite); at < end; {
+		n, err := unix.Pread(from, buf[:min(int64(len(buf)), end-at)], at)
 		if err == unix.EINTR {
 			continue
 		}
@@ -219,13 +247,14 @@ func copyPlain(from, into int) error {
 			return err
 		}
 		for b := buf[:n]; len(b) > 0; {
-			n, err := unix.Write(into, b)
+			n, err := unix.Pwrite(into, b, at)
 			if err != nil && err != unix.EINTR {
 				return err
 			}
-			b = b[max(n, 0):]
+			b, at = b[max(n, 0):], at+int64(max(n, 0))
 		}
 	}
+	return nil
 }
 
 // dress gives the copy its record, attributes and times.

@@ -298,6 +298,42 @@ func TestManyFilesAreForgotten(t *testing.T) {
 	}
 }
 
+func TestCopyingUp(t *testing.T) {
+	host, upper := t.TempDir(), t.TempDir()
+	file := filepath.Join(host, "file")
+	const size = 1 << 40 // which no disk here has
+	write(t, file, "begin")
+	must(t, os.Truncate(file, size))
+	must(t, unix.Setxattr(file, "user.colour", []byte("red"), 0))
+	must(t, os.Chtimes(file, stampTime, stampTime))
+	guest := filepath.Join(mounted(t, share.Mount{HostPath: host, UpperPath: upper, Tag: "m", Mode: share.Overlay, IDMap: asGuest()}), "m", "file")
+	before := stat(t, guest)
+	reader, err := os.Open(guest)
+	must(t, err)
+	defer reader.Close()
+	f, err := os.OpenFile(guest, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	if st := stat(t, guest); st.Ino != before.Ino || st.Size != size || st.Mtim != before.Mtim || st.Uid != before.Uid {
+		t.Errorf("copied up: %+v, was %+v", st, before)
+	}
+	_, err = f.WriteAt([]byte("BEGIN"), 0)
+	must(t, err)
+	b := make([]byte, 6)
+	if _, err := reader.ReadAt(b, 0); err != nil || string(b) != "BEGIN\x00" {
+		t.Errorf("who had it open reads %q, %v", b, err)
+	}
+	if n, err := unix.Getxattr(guest, "user.colour", b); err != nil || string(b[:n]) != "red" {
+		t.Errorf("attribute %q, %v", b[:n], err)
+	}
+	h, err := os.Open(file)
+	must(t, err)
+	defer h.Close()
+	if _, err := h.ReadAt(b[:5], 0); err != nil || string(b[:5]) != "begin" {
+		t.Errorf("the host has %q, %v", b[:5], err)
+	}
+}
+
 // Where the guest's kernel keeps writes back, the same holds, but for what the host sees at once.
 func TestWriteback(t *testing.T) {
 	host := t.TempDir()
