@@ -18,10 +18,16 @@ type listing struct {
 	merged  bool          // entries are all there are, and Next is an index
 	at      int           // of the next entry
 	offset  int64         // behind the last entry that was handed out
-	buf     []byte
 }
 
-const listBuffer = 32 << 10
+const (
+	listBuffer = 32 << 10
+	leastBatch = 1 << 10
+
+	// What open directories may hold: their number, since each has read a little ahead, and all entries of merged ones.
+	maxDirs   = 16 << 10
+	maxListed = 2 << 20
+)
 
 // opendir answers OPENDIR.
 func (f *FS) opendir(q *Request) error {
@@ -50,11 +56,10 @@ func (f *FS) opendir(q *Request) error {
 	if err != nil {
 		return err
 	}
-	h, err := f.table.addHandle(n, fd, unix.O_RDONLY)
+	h, err := f.table.addDir(n, fd, list)
 	if err != nil {
 		return err
 	}
-	h.dir = list
 	q.Reply = fuse.AppendOpenOut(q.Reply, h.id, flags)
 	return nil
 }
@@ -73,11 +78,10 @@ func (f *FS) openRoot(q *Request, n *node) error {
 	if err != nil {
 		return err
 	}
-	h, err := f.table.addHandle(n, fd, unix.O_RDONLY)
+	h, err := f.table.addDir(n, fd, list)
 	if err != nil {
 		return err
 	}
-	h.dir = list
 	q.Reply = fuse.AppendOpenOut(q.Reply, h.id, 0)
 	return nil
 }
@@ -116,7 +120,7 @@ func (f *FS) readdir(q *Request) error {
 		return err
 	}
 	for {
-		e, err := list.next(h.fd)
+		e, err := list.next(h.fd, room-len(q.Reply))
 		if err != nil || e == nil {
 			return err
 		}
@@ -164,18 +168,17 @@ func (l *listing) seek(fd int, offset int64) error {
 	return err
 }
 
-// next returns the next entry, nil at the end. It stays the next one until it is taken.
-func (l *listing) next(fd int) (*fuse.Dirent, error) {
+// next returns the next entry, nil at the end. It stays the next one until it is taken. It reads about as much ahead as there is
+// room for, since a guest can have many directories open.
+func (l *listing) next(fd, room int) (*fuse.Dirent, error) {
 	if l.at == len(l.entries) && !l.merged {
-		if l.buf == nil {
-			l.buf = make([]byte, listBuffer)
-		}
-		n, err := unix.Getdents(fd, l.buf)
+		buf := make([]byte, min(max(room, leastBatch), listBuffer))
+		n, err := unix.Getdents(fd, buf)
 		if err != nil {
 			return nil, err
 		}
 		l.at = 0
-		if l.entries, err = parseDirents(l.entries[:0], l.buf[:n]); err != nil {
+		if l.entries, err = parseDirents(l.entries[:0], buf[:n]); err != nil {
 			return nil, err
 		}
 	}

@@ -34,6 +34,10 @@ type slot struct {
 func (t *table) addHandle(n *node, fd, flags int) (*handle, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.addLocked(n, fd, flags)
+}
+
+func (t *table) addLocked(n *node, fd, flags int) (*handle, error) {
 	if t.open >= t.maxHandles {
 		_ = unix.Close(fd)
 		return nil, unix.ENFILE
@@ -50,6 +54,32 @@ func (t *table) addHandle(n *node, fd, flags int) (*handle, error) {
 	n.handles = append(n.handles, s.handle)
 	t.open++
 	return s.handle, nil
+}
+
+// addDir is addHandle for a directory.
+func (t *table) addDir(n *node, fd int, list *listing) (*handle, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	listed := list.held()
+	if t.dirs >= maxDirs || t.listed+listed > maxListed {
+		_ = unix.Close(fd)
+		return nil, unix.ENFILE
+	}
+	h, err := t.addLocked(n, fd, unix.O_RDONLY)
+	if err == nil {
+		h.dir = list
+		t.dirs++
+		t.listed += listed
+	}
+	return h, err
+}
+
+// held is how many entries a listing holds until it is closed.
+func (l *listing) held() int {
+	if l.merged {
+		return len(l.entries)
+	}
+	return 0
 }
 
 // handle returns the handle of a number that the guest sent, to be returned by done.
@@ -108,6 +138,10 @@ func (t *table) dropHandle(h *handle) {
 	t.handles[i].handle = nil
 	t.freeSlots = append(t.freeSlots, i)
 	t.open--
+	if h.dir != nil {
+		t.dirs--
+		t.listed -= h.dir.held()
+	}
 	list, last := h.node.handles, len(h.node.handles)-1
 	list[h.at], list[last].at = list[last], h.at
 	list[last] = nil

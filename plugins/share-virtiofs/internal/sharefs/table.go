@@ -30,6 +30,8 @@ type table struct {
 	handles    []slot // by the lower half of a handle's number
 	freeSlots  []uint32
 	open       int
+	dirs       int // handles of directories
+	listed     int // entries that these hold
 	maxHandles int
 
 	devices []uint64 // file systems of the host, in the order in which they were met

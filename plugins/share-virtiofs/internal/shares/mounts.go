@@ -115,7 +115,7 @@ const (
 	ownDescriptors   = 256
 	mostPaths        = 16 << 10
 	pathShare        = 8 // one in so many of them is for nodes
-	mostNodes        = 4 << 20
+	mostNodes        = 2 << 20
 	fewestDescriptor = 1024
 )
 
