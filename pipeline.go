@@ -16,6 +16,7 @@ import (
 type LLM struct {
 	plugin, model string
 	settings      map[string]any
+	secrets       []plan.Secret
 }
 
 // NewLLM describes a provider: the name of its plugin, such as replay, and the arguments that its block would have.
@@ -25,6 +26,19 @@ func NewLLM(plugin string, settings map[string]any) LLM {
 
 // Model chooses the model.
 func (l LLM) Model(name string) LLM { l.model = name; return l }
+
+// Secret sets an argument that is to be seen nowhere: its value is taken out of events, results and logs.
+func (l LLM) Secret(argument, value string) LLM {
+	settings := map[string]any{argument: value}
+	for k, v := range l.settings {
+		if k != argument {
+			settings[k] = v
+		}
+	}
+	l.settings = settings
+	l.secrets = append(l.secrets[:len(l.secrets):len(l.secrets)], plan.Secret{Name: argument, Value: value})
+	return l
+}
 
 // Input is what a stage gets from the stages before it: their outputs by name, in the order in which they were added.
 type Input struct {
@@ -127,6 +141,7 @@ type Pipeline struct {
 	plan    plan.Pipeline
 	last    []string // stages whose outputs the next ones get
 	llms    []*plan.LLM
+	secrets []plan.Secret
 	onEvent func(event.Event)
 	runDir  string
 	err     error
@@ -174,6 +189,7 @@ func (p *Pipeline) add(a Agent, needs []string) {
 		settings = []byte("{}")
 	}
 	llm := p.sharedLLM(&plan.LLM{Block: plan.Block{Plugin: a.llm.plugin, Label: a.llm.plugin, Config: settings}, Model: a.llm.model})
+	p.secrets = append(p.secrets, a.llm.secrets...)
 	sandbox := a.sandbox
 	bound := &plan.AgentRun{
 		Agent: a.name, Sandbox: &sandbox, LLM: llm, Skills: a.skills, Model: a.llm.model, System: a.system, MaxTurns: a.turns, Budget: a.budget,
@@ -223,7 +239,7 @@ func (p *Pipeline) Run(ctx context.Context) (*Result, error) {
 	}
 	defer host.Close(context.WithoutCancel(ctx))
 	cfg := run.Config{
-		Plan: &plan.Plan{Name: p.plan.Name, Pipelines: []*plan.Pipeline{&p.plan}, LLMs: p.llms},
+		Plan: &plan.Plan{Name: p.plan.Name, Pipelines: []*plan.Pipeline{&p.plan}, LLMs: p.llms, Secrets: p.secrets},
 		Host: run.Plugins(host), Agent: agent, RunDir: p.runDir, NoRunDir: p.runDir == "",
 	}
 	if p.onEvent != nil {

@@ -102,6 +102,16 @@ func (r RunnableSandbox) Env(name, value string) RunnableSandbox {
 	return r
 }
 
+// Commands bounds what may be started: a name in PATH (git), a file (/usr/bin/git), or a directory with a slash at its end
+// (/opt/tools/). It is no jail: what such a program starts is not asked about. Exec needs sh.
+func (r RunnableSandbox) Commands(rules ...string) RunnableSandbox {
+	r.spec.Commands = append(r.spec.Commands[:len(r.spec.Commands):len(r.spec.Commands)], rules...)
+	return r
+}
+
+// CommandLimits bounds each command: memory, open files, processes, size of files, CPU time. Zero means unbounded.
+func (r RunnableSandbox) CommandLimits(l plan.Limits) RunnableSandbox { r.spec.Limits = l; return r }
+
 // Mount lends the guest a directory or file of the host at an absolute path, before the main process starts. The mode is ro, rw
 // or overlay (the guest writes, and the host's files stay as they are). A "~" in front is the home: of the host's user in source, of
 // the sandbox's ordinary user in target. A backend that cannot do it refuses to start; see [Sandbox.WaitReady].

@@ -16,10 +16,12 @@ import (
 
 	"github.com/voidbox-run/voidbox"
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/internal/testbin"
 	"github.com/voidbox-run/voidbox/internal/testimage"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
 // bootLimit is a safety net: under emulation on a busy machine a boot takes its time.
@@ -188,6 +190,40 @@ func TestMountsInAVM(t *testing.T) {
 	}
 	if seen, err := os.ReadFile(filepath.Join(home, "seen")); err != nil || string(seen) != "code" {
 		t.Errorf("the main process wrote %q, %v: mounts come before it", seen, err)
+	}
+}
+
+// What may be started, and what it may take.
+func TestCommandsAreBoundedInAVM(t *testing.T) {
+	testvm.Require(t)
+	install(t)
+	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("qemu").
+		Commands("sh", "/bin/true").CommandLimits(plan.Limits{OpenFiles: 77}).Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Shutdown(context.WithoutCancel(t.Context()))
+	if err := box.WaitReady(t.Context(), bootLimit); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := box.Exec(t.Context(), "ulimit -n", nil); err != nil || string(out.Stdout) != "77\n" {
+		t.Errorf("open files: %q, %v", out.Stdout, err)
+	}
+	if _, err := box.Command(t.Context(), sandbox.Command{Args: []string{"true"}}, nil); err != nil {
+		t.Errorf("an allowed program: %v", err)
+	}
+	if _, err := box.Command(t.Context(), sandbox.Command{Args: []string{"wget", "x"}}, nil); !errors.Is(err, errdef.ErrPermission) {
+		t.Errorf("another program: %v", err)
+	}
+}
+
+// The value of a secret argument is in no error, whoever writes it there.
+func TestSecretArgumentIsHidden(t *testing.T) {
+	install(t)
+	llm := voidbox.NewLLM("replay", nil).Secret("cassette", "/nowhere/sesame-open")
+	_, err := voidbox.NewAgent("a").In(voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")).LLM(llm).Prompt("x").Run(t.Context())
+	if err == nil || strings.Contains(err.Error(), "sesame-open") || !strings.Contains(err.Error(), plan.Redacted) {
+		t.Errorf("Run() = %v", err)
 	}
 }
 

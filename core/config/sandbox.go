@@ -41,6 +41,7 @@ func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	s.User = d.str("user")
 	s.WorkingDir = d.guestPath("working_dir")
 	s.Env = d.env()
+	s.Commands = d.commands()
 	s.ReadyTimeout = d.duration("ready_timeout", plan.DefaultReadyTimeout)
 	d.mainProcess(s, b.DefRange)
 	s.Restart = d.choice("restart")
@@ -172,6 +173,20 @@ func checkGuestPath(p string, r hcl.Range) *hcl.Diagnostic {
 		return at(r, "Invalid guest path", "%q must be an absolute path without \"..\".", p)
 	}
 	return nil
+}
+
+// commands reads the list of the programs that may be started. An empty one would allow none, or be none: it has to be said.
+func (d *decoder) commands() []string {
+	rules := d.strs("commands")
+	if d.has("commands") && d.ok() && len(rules) == 0 {
+		d.fail(at(d.rng("commands"), "No commands", "An empty list would allow no command at all. Leave it out to allow all."))
+	}
+	for _, rule := range rules {
+		if rule == "" || strings.Contains(rule, "/") && !path.IsAbs(rule) || strings.ContainsRune(rule, 0) {
+			d.fail(at(d.rng("commands"), "Invalid command", "%q is not the name of a program, such as \"git\", nor an absolute path, such as \"/usr/bin/git\" or \"/opt/tools/\".", rule))
+		}
+	}
+	return rules
 }
 
 // env reads the environment.

@@ -91,6 +91,7 @@ var sandboxBlock = &block{
 		{Name: "user", Type: "string", Doc: "User that everything runs as: a name that the image knows, uid or uid:gid.", Default: "the image's, else uid 1000"},
 		{Name: "working_dir", Type: "string", Doc: "Directory that commands start in, absolute.", Default: "the image's, else decided by the guest"},
 		{Name: "env", Type: "map(string)", Doc: "Environment of the main process and of commands."},
+		{Name: "commands", Type: "list(string)", Default: "all", Doc: "Programs that commands may start: a name in PATH, a file, or a directory with a slash at its end. It is no jail: what such a program starts is not asked about."},
 		{Name: "expose", Type: "list(secret)", Doc: "Secrets and sensitive variables that may enter the guest in clear."},
 		{Name: "ready_timeout", Type: typeDuration, Default: "\"30s\"", Doc: "How long the boot may show no progress."},
 	},

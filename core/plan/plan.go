@@ -100,6 +100,7 @@ type Sandbox struct {
 	WorkingDir   string
 	Env          map[string]string
 	ReadyTimeout time.Duration // how long the boot may show no progress
+	Commands     []string      // programs that commands may start, as boot.CommandRule; empty means all
 	Limits       Limits
 	Network      *Network // nil means no network at all
 	Mounts       []Mount

@@ -151,6 +151,9 @@ func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
 	if spec.Image != "" && spec.Image != plan.ImageBase {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no images; %s will not be there", spec.Name, b.name, spec.Image)})
 	}
+	if len(spec.Commands) > 0 {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no list of commands; all may be started", spec.Name, b.name)})
+	}
 	if spec.Network != nil {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no network", spec.Name, b.name)})
 	}

@@ -79,7 +79,8 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 func vmSpec(s *plan.Sandbox) boxes.Spec {
 	return boxes.Spec{
 		Name: s.Name, Hostname: s.Hostname, Image: s.Image, DiskBytes: s.DiskBytes, Kernel: s.Kernel, Initrd: s.Initrd, CPUs: s.CPUs, MemoryBytes: s.MemoryBytes,
-		Env: s.Env, Main: s.Main, Args: s.Args, Restart: boot.Restart(s.Restart), User: s.User, WorkingDir: s.WorkingDir, Limits: sandbox.Limits(s.Limits), ReadyTimeout: s.ReadyTimeout,
+		Env: s.Env, Main: s.Main, Args: s.Args, Restart: boot.Restart(s.Restart), User: s.User, WorkingDir: s.WorkingDir,
+		Commands: s.Commands, Limits: sandbox.Limits(s.Limits), ReadyTimeout: s.ReadyTimeout,
 	}
 }
 

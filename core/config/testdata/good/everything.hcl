@@ -56,6 +56,7 @@ sandbox "full" {
   hostname      = "full-house"
   user          = "root"
   working_dir   = "/srv"
+  commands      = ["git", "/usr/bin/"]
   env           = { AUTH = "Bearer ${secret.token}", EMPTY = null }
   expose        = [secret.token, var.password]
   ready_timeout = "1m30s"

@@ -1,0 +1,4 @@
+sandbox "box" {
+  main     = ["sleep", "infinity"]
+  commands = ["git", "bin/ls"]
+}
