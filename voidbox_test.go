@@ -193,6 +193,23 @@ func TestMountsInAVM(t *testing.T) {
 	}
 }
 
+// A limit that is too short for any boot is an error, and no harm: whoever waits again gets what he waits for.
+func TestReadyInTime(t *testing.T) {
+	testvm.Require(t)
+	install(t)
+	box, err := voidbox.NewSandbox().Run("sleep", "infinity").Backend("qemu").Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Shutdown(context.WithoutCancel(t.Context()))
+	if err := box.WaitReady(t.Context(), time.Nanosecond); !errors.Is(err, voidbox.ErrNotReady) {
+		t.Errorf("after a nanosecond: %v", err)
+	}
+	if err := box.WaitReady(t.Context(), bootLimit); err != nil {
+		t.Error(err)
+	}
+}
+
 // What may be started, and what it may take.
 func TestCommandsAreBoundedInAVM(t *testing.T) {
 	testvm.Require(t)
