@@ -116,7 +116,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.description, err = s.LLM.Describe(ctx); err != nil {
 		return &ModelError{Err: err}
 	}
-	if s.rec.mode, err = chooseMode(s.Agent.Mode, s.description); err != nil {
+	if s.rec.mode, err = chooseModeFor(s.Skills, s.Agent.Mode, s.description); err != nil {
 		return err
 	}
 	s.model = firstOf(s.Agent.Model, s.Agent.LLM.Model, s.description.DefaultModel)
@@ -135,6 +135,19 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		return &SandboxError{Err: fmt.Errorf("provision skills: %w", err)}
 	}
 	return nil
+}
+
+// chooseModeFor is chooseMode with skills: only a command-line agent speaks to MCP servers.
+func chooseModeFor(skills []skill.Skill, wanted string, d llm.Description) (string, error) {
+	servers := skill.Servers(skills)
+	if len(servers) == 0 {
+		return chooseMode(wanted, d)
+	}
+	if wanted == ModeNative || !d.CLI {
+		return "", errdef.New(errdef.ErrUnsupported, "the skill %s is an MCP server, and only a command-line agent can use one", servers[0].Name).
+			WithRemedy(`use a provider with a command-line agent, and mode = "cli"`)
+	}
+	return ModeCLI, nil
 }
 
 func chooseMode(wanted string, d llm.Description) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -25,6 +26,7 @@ func (s *session) cli(ctx context.Context) error {
 	}
 	req := llm.CLIRequest{
 		Prompt: s.Agent.Prompt, System: s.Agent.System, Model: s.model, MaxTurns: turns, Home: s.home(), WorkingDir: s.dir,
+		MCPServers: skill.Servers(s.Skills),
 	}
 	p, err := s.LLM.PlanCLI(ctx, req)
 	if err != nil {
@@ -40,6 +42,9 @@ func (s *session) cli(ctx context.Context) error {
 		return err
 	}
 	if err := s.require(ctx, p.Programs); err != nil {
+		return err
+	}
+	if err := s.requireServers(ctx, req.MCPServers); err != nil {
 		return err
 	}
 	if err := s.writeFiles(ctx, p.Files); err != nil {
@@ -78,6 +83,19 @@ func (s *session) require(ctx context.Context, programs []string) error {
 		if exit.Code != 0 {
 			return errdef.New(errdef.ErrNotFound, "the agent's program %q is not in the sandbox", program).
 				WithRemedy("use an image that has %s", strings.Join(programs, ", "))
+		}
+	}
+	return nil
+}
+
+// requireServers looks for the programs of MCP servers: an agent whose server is missing works on without its tools.
+func (s *session) requireServers(ctx context.Context, servers []llm.MCPServer) error {
+	for _, server := range servers {
+		if len(server.Command) == 0 {
+			continue
+		}
+		if err := s.require(ctx, server.Command[:1]); err != nil {
+			return fmt.Errorf("MCP server %s: %w", server.Name, err)
 		}
 	}
 	return nil

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill"
 	"github.com/voidbox-run/voidbox/internal/testllm"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
@@ -128,5 +130,43 @@ func TestModes(t *testing.T) {
 		if mode != c.mode || (err != nil) != (c.mode == "") {
 			t.Errorf("%q with %+v: %q, %v", c.wanted, c.has, mode, err)
 		}
+	}
+}
+
+// A command-line agent is told of its MCP servers, and is not started where one of them cannot be.
+func TestMCPServers(t *testing.T) {
+	server := func(command ...string) []skill.Skill {
+		skills, err := skill.Load(t.Context(), []*plan.Skill{
+			{Block: plan.Block{Plugin: skill.KindMCP, Label: "files"}, Command: command, Env: map[string]string{"A": "b"}},
+			{Block: plan.Block{Plugin: skill.KindMCP, Label: "far"}, URL: "http://host/mcp"},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return skills
+	}
+	b := newBench(t, guest("echo end done"))
+	b.llm.Description.Native = true // auto would prefer it
+	b.skills = server("sh", "-c", "x")
+	if report := b.succeed(); report.Mode != ModeCLI {
+		t.Errorf("mode %s", report.Mode)
+	}
+	want := []llm.MCPServer{{Name: "files", Command: []string{"sh", "-c", "x"}, Env: map[string]string{"A": "b"}}, {Name: "far", URL: "http://host/mcp"}}
+	if got := b.llm.CLIRequest().MCPServers; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+
+	b = newBench(t, guest("echo end done"))
+	b.skills = server("no-such-server")
+	_, err := b.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `MCP server files: the agent's program "no-such-server" is not in the sandbox`) {
+		t.Errorf("missing program: %v", err)
+	}
+
+	b = newBench(t, guest("echo end done"))
+	b.llm.Description.Native, b.llm.Description.CLI = true, false
+	b.skills = server("sh")
+	if _, err = b.run(t.Context()); !errors.Is(err, errdef.ErrUnsupported) {
+		t.Errorf("no command-line agent: %v", err)
 	}
 }

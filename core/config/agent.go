@@ -122,8 +122,20 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 		OutputFile:  d.guestPath("output_file"),
 		OutputBytes: int(d.size("output_limit", 256, maxOutputBytes, plan.DefaultOutputBytes)),
 	}
+	if run.Mode == "native" {
+		d.refuseServers(run.Skills)
+	}
 	d.budget(run)
 	return run, explainInput(d.diags, in)
+}
+
+// refuseServers says which skills the native loop cannot use.
+func (d *decoder) refuseServers(skills []*plan.Skill) {
+	for _, s := range skills {
+		if s.Plugin == skillMCP {
+			d.fail(at(d.rng("mode"), "Skill without effect", "skill.%s.%s is an MCP server, which only a command-line agent can use. Set mode = \"cli\".", s.Plugin, s.Label))
+		}
+	}
 }
 
 // prompt reads a text for the model.

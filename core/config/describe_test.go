@@ -17,7 +17,7 @@ func TestPluginsAreAskedAtOnce(t *testing.T) {
 llm "claude" "a" {}
 llm "claude" "b" {}
 llm "replay" "c" { cassette = "x" }
-skill "mcp" "d" {
+skill "toolbox" "d" {
   command = ["x"]
   tool { name = "t" }
 }

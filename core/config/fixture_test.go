@@ -36,7 +36,7 @@ var plugins = map[string]base.Schema{
 	"llm-broken":    {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
 	"network-slirp": {Attributes: []base.Attribute{{Name: "debug", Type: "bool"}}},
 	"network-tap":   {Attributes: []base.Attribute{{Name: "device", Type: "string"}, {Name: "bridge", Type: "string"}}},
-	"skill-mcp": {
+	"skill-toolbox": {
 		Attributes: []base.Attribute{{Name: "command", Type: "list(string)", Required: true}},
 		Blocks: []base.NestedBlock{{
 			Type: "tool", MinItems: 1,

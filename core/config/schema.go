@@ -138,13 +138,13 @@ var llmBlock = &block{
 
 var skillBlock = &block{
 	Type: "skill", Labels: []string{"kind", "name"}, PluginKind: "skill",
-	Doc: "Something that an agent knows or can use. The kinds \"file\", \"inline\" and \"remote\" are built in; any other is a plugin, which declares further arguments.",
+	Doc: "Something that an agent knows or can use. The kinds \"file\", \"inline\", \"remote\" and \"mcp\" are built in; any other is a plugin, which declares further arguments.",
 	Arguments: []argument{
 		{Name: "description", Type: "string", Doc: "When to use it."},
 	},
 }
 
-// fileSkill, inlineSkill and remoteSkill are the built-in kinds.
+// fileSkill, inlineSkill, remoteSkill and mcpSkill are the built-in kinds.
 var (
 	fileSkill = &block{
 		Type: "skill", Labels: []string{"kind", "name"},
@@ -160,6 +160,14 @@ var (
 			{Name: "source", Type: "string", Required: true, Doc: "Repository or archive that holds the skill (kind \"remote\")."},
 			{Name: "ref", Type: "string", Doc: "Branch, tag or full commit ID of the repository, which needs one (kind \"remote\")."},
 			{Name: "hash", Type: "string", Doc: "Hash of the skill's files, \"h1:...\"; a run without it fails and says which it is (kind \"remote\")."},
+		}, skillBlock.Arguments...),
+	}
+	mcpSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{
+			{Name: "command", Type: "list(string)", Doc: "Program and arguments of an MCP server in the sandbox (kind \"mcp\")."},
+			{Name: "env", Type: "map(string)", Doc: "Environment of that server, beside the agent's (kind \"mcp\")."},
+			{Name: "url", Type: "string", Doc: "Address of an MCP server over HTTP, as the sandbox reaches it, instead (kind \"mcp\")."},
 		}, skillBlock.Arguments...),
 	}
 )

@@ -48,7 +48,7 @@ func TestLanguageIsDocumented(t *testing.T) {
 		}
 		args := slices.Concat(b.Arguments)
 		if b == skillBlock {
-			args = slices.Concat(args, fileSkill.Arguments, inlineSkill.Arguments, remoteSkill.Arguments)
+			args = slices.Concat(args, fileSkill.Arguments, inlineSkill.Arguments, remoteSkill.Arguments, mcpSkill.Arguments)
 		}
 		for _, a := range args {
 			if !strings.Contains(section, "| `"+a.Name+"` |") {

@@ -55,7 +55,7 @@ type LLM struct {
 // Price is in US dollars for a million tokens.
 type Price struct{ Input, Output, CacheRead, CacheWrite float64 }
 
-// Skill is a configured skill. Its kind is in Block.Plugin: file, inline and remote are built in.
+// Skill is a configured skill. Its kind is in Block.Plugin: file, inline, remote and mcp are built in.
 type Skill struct {
 	Block
 	Description string
@@ -64,6 +64,10 @@ type Skill struct {
 	Source      string // remote: repository or archive, as the plan writes it
 	Ref         string // remote: of a repository
 	Hash        string // remote: "h1:..."; empty means not pinned, which no run accepts
+	// mcp: a server in the sandbox, with its environment, or the address of one that is reached from there.
+	Command []string
+	Env     map[string]string
+	URL     string
 }
 
 // Backends that are built into the language. Any other name is that of a sandbox or VMM plugin.

@@ -3,12 +3,14 @@ package run
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/policy"
+	"github.com/voidbox-run/voidbox/core/skill"
 )
 
 // reach lets a guest go to the hosts that its command-line agent needs for its model, beside what the file allows: who writes an egress
@@ -56,6 +58,9 @@ func LLMHosts(ctx context.Context, host Host, a *plan.Agent) ([]string, error) {
 		if bound, err := a.Bind(); err == nil {
 			mode = bound.Mode
 		}
+	}
+	if slices.ContainsFunc(a.Skills, func(s *plan.Skill) bool { return s.Plugin == skill.KindMCP }) {
+		mode = agent.ModeCLI
 	}
 	return agent.Hosts(ctx, plugin.LLM(), mode, a.LLM.Model)
 }

@@ -7,4 +7,7 @@
 // The kinds file, inline and remote are built in. A file skill is a Markdown file of the host, or a directory with a SKILL.md and
 // whatever else it needs; an inline skill is text in the plan itself; a remote skill is a directory of a Git repository or an
 // archive, which package remote fetches.
+//
+// The kind mcp is built in too, and another thing: a server of the Model Context Protocol, whose tools the agent gets. It has no
+// files, and a command-line agent is told about it in the configuration of its own.
 package skill

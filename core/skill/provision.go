@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
@@ -15,7 +16,7 @@ const link = `mkdir -p "${1%/*}" && { [ -e "$1" ] || ln -s "$2" "$1"; }`
 
 // Provision writes skills below a home directory of the sandbox, owned by user (empty means the sandbox's ordinary one).
 func Provision(ctx context.Context, sb sandbox.Sandbox, home, user string, skills []Skill) error {
-	if len(skills) == 0 {
+	if !slices.ContainsFunc(skills, func(s Skill) bool { return len(s.Files) > 0 }) {
 		return nil
 	}
 	for _, s := range skills {

@@ -11,6 +11,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/skill/remote"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
+	"github.com/voidbox-run/voidbox/sdk/llm"
 )
 
 // Kinds that are built in.
@@ -18,6 +19,7 @@ const (
 	KindFile   = "file"
 	KindInline = "inline"
 	KindRemote = "remote"
+	KindMCP    = "mcp"
 )
 
 // Limits of a skill, so that a wrong path does not copy a home directory into a guest.
@@ -32,7 +34,8 @@ const (
 type Skill struct {
 	Name        string // a-z, 0-9 and dashes; also its directory
 	Description string // what it is for, in a sentence
-	Files       []File // SKILL.md among them
+	Files       []File // SKILL.md among them; none of a server
+	Server      *llm.MCPServer
 }
 
 // File is a file of a skill.
@@ -79,9 +82,11 @@ func load(ctx context.Context, d *plan.Skill, store remote.Store) (Skill, error)
 		return fromHost(d)
 	case KindRemote:
 		return fromElsewhere(ctx, d, store)
+	case KindMCP:
+		return server(d)
 	}
 	return Skill{}, errdef.New(errdef.ErrUnsupported, "there is no skill kind %q", d.Plugin).
-		WithRemedy("the kinds are %s, %s and %s", KindFile, KindInline, KindRemote)
+		WithRemedy("the kinds are %s, %s, %s and %s", KindFile, KindInline, KindRemote, KindMCP)
 }
 
 // fromElsewhere fetches a skill and reads the directory that came of it.
@@ -131,8 +136,8 @@ func fromText(d *plan.Skill, text []byte) (Skill, error) {
 var nameSyntax = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func (s Skill) check() error {
-	if len(s.Name) > maxName || !nameSyntax.MatchString(s.Name) {
-		return errdef.New(errdef.ErrInvalid, "the name %.80q must be 1 to %d characters of a-z, 0-9 and single dashes", s.Name, maxName)
+	if err := s.checkName(); err != nil {
+		return err
 	}
 	if s.Description == "" {
 		return errdef.New(errdef.ErrInvalid, "it has no description").
@@ -140,6 +145,13 @@ func (s Skill) check() error {
 	}
 	if n := len([]rune(s.Description)); n > maxDescription {
 		return errdef.New(errdef.ErrInvalid, "its description has %d characters, at most %d are allowed", n, maxDescription)
+	}
+	return nil
+}
+
+func (s Skill) checkName() error {
+	if len(s.Name) > maxName || !nameSyntax.MatchString(s.Name) {
+		return errdef.New(errdef.ErrInvalid, "the name %.80q must be 1 to %d characters of a-z, 0-9 and single dashes", s.Name, maxName)
 	}
 	return nil
 }

@@ -1,3 +1,3 @@
-skill "mcp" "s" {
+skill "toolbox" "s" {
   command = ["x"]
 }

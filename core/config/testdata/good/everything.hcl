@@ -112,7 +112,16 @@ skill "remote" "review" {
   hash   = "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 }
 
-skill "mcp" "files" {
+skill "mcp" "local" {
+  command = ["uvx", "server"]
+  env     = { LEVEL = "debug" }
+}
+
+skill "mcp" "far" {
+  url = "https://mcp.example/mcp"
+}
+
+skill "toolbox" "files" {
   description = "Files."
   command     = ["server", "--stdio"]
 
@@ -147,7 +156,7 @@ agent "single" {
 agent "template" {
   sandbox = sandbox.simple_box
   llm     = llm.replay.cheap
-  skills  = [skill.inline.style, skill.mcp.files]
+  skills  = [skill.inline.style, skill.toolbox.files]
   prompt  = "About ${input.topic}, in ${try(input.language, "English")}: ${input.before}"
   tools   = ["list"]
 }

@@ -1,0 +1,3 @@
+skill "mcp" "s" {
+  description = "x"
+}

@@ -1,0 +1,3 @@
+skill "mcp" "s" {
+  url = "stdio://x"
+}
