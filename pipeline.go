@@ -75,6 +75,9 @@ type Agent struct {
 	skills  []*plan.Skill
 	system  string
 	prompt  func(Input) string
+	tools   []string
+	mode    string
+	file    string // whose content is the output
 	turns   int
 	budget  plan.Budget
 	timeout time.Duration
@@ -110,10 +113,28 @@ func (a Agent) System(text string) Agent { a.system = text; return a }
 
 // SkillFile lends the agent a skill: a markdown file of the host.
 func (a Agent) SkillFile(name, path string) Agent {
-	skill := &plan.Skill{Block: plan.Block{Plugin: "file", Label: name}, Path: path}
-	a.skills = append(a.skills[:len(a.skills):len(a.skills)], skill)
+	return a.skill(&plan.Skill{Block: plan.Block{Plugin: "file", Label: name}, Path: path})
+}
+
+// SkillText lends the agent a skill, and says when to use it.
+func (a Agent) SkillText(name, description, text string) Agent {
+	return a.skill(&plan.Skill{Block: plan.Block{Plugin: "inline", Label: name}, Description: description, Content: text})
+}
+
+func (a Agent) skill(s *plan.Skill) Agent {
+	a.skills = append(a.skills[:len(a.skills):len(a.skills)], s)
 	return a
 }
+
+// Tools chooses the tools of the native loop: bash, read, write, edit. Without a call there are all, after Tools() none.
+func (a Agent) Tools(names ...string) Agent { a.tools = append([]string{}, names...); return a }
+
+// Mode says who drives the model: native, voidbox on the host; cli, the provider's own command line in the guest; or auto, whichever the
+// provider prefers.
+func (a Agent) Mode(mode string) Agent { a.mode = mode; return a }
+
+// OutputFile makes the content of a file of the guest the output, instead of the agent's last text.
+func (a Agent) OutputFile(path string) Agent { a.file = path; return a }
 
 // MaxTurns bounds the turns of the native loop.
 func (a Agent) MaxTurns(n int) Agent { a.turns = n; return a }
@@ -193,6 +214,7 @@ func (p *Pipeline) add(a Agent, needs []string) {
 	sandbox := a.sandbox
 	bound := &plan.AgentRun{
 		Agent: a.name, Sandbox: &sandbox, LLM: llm, Skills: a.skills, Model: a.llm.model, System: a.system, MaxTurns: a.turns, Budget: a.budget,
+		Tools: a.tools, Mode: a.mode, OutputFile: a.file,
 	}
 	p.last = append(p.last, a.name)
 	p.plan.Stages = append(p.plan.Stages, &plan.Stage{

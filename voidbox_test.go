@@ -234,6 +234,36 @@ func TestCommandsAreBoundedInAVM(t *testing.T) {
 	}
 }
 
+// The provider's own command line, here its stand-in, works in the sandbox, and a file that it writes there is the output.
+func TestCommandLineAgent(t *testing.T) {
+	install(t)
+	llm := voidbox.NewLLM("claude", map[string]any{
+		"base_url": "http://127.0.0.1:1", "command": "claude-stand-in", "cli_env": map[string]string{"CLAUDE_STAND_IN": "tools"},
+	})
+	result, err := voidbox.NewAgent("worker").In(voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")).
+		LLM(llm).Mode("cli").OutputFile("stand-in.txt").Prompt("Look around.").Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(result.Output, "found:\nLinux\n1000") || result.Stages["worker"].Turns == 0 {
+		t.Errorf("output %q, %+v", result.Output, result.Stages["worker"])
+	}
+}
+
+// An agent has the tools that it is given, and no others; what is no tool is an error.
+func TestToolsAreChosen(t *testing.T) {
+	install(t)
+	agent := voidbox.NewAgent("plan").In(voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")).
+		LLM(voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "testdata/diamond.json")})).
+		SkillText("style", "When writing.", "Be brief.").Prompt("Make a plan.")
+	if _, err := agent.Tools("bash", "read").Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := agent.Tools("hammer").Run(t.Context()); err == nil || !strings.Contains(err.Error(), "hammer") {
+		t.Errorf("a tool that nobody has: %v", err)
+	}
+}
+
 // The value of a secret argument is in no error, whoever writes it there.
 func TestSecretArgumentIsHidden(t *testing.T) {
 	install(t)

@@ -91,6 +91,9 @@ func (d *Device) newConn(k key, s state) *conn {
 
 // refused logs that newConn has returned nil, aloud only once: a guest can bring it about as often as it likes. Device.mu is held.
 func (d *Device) refused(what string, port uint32) {
+	if d.closed {
+		return // nobody is too many: the device is going
+	}
 	level := slog.LevelDebug
 	if !d.saidFull {
 		d.saidFull, level = true, slog.LevelWarn
