@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -22,6 +23,24 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/tree"
 )
 
+// awaitOutput runs a command until it has written text, which must be the first that it writes.
+func awaitOutput(t *testing.T, cmd *exec.Cmd, text string) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(out, got); err != nil || string(got) != text {
+		t.Errorf("%s: %q, %v", cmd, got, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+}
+
 // TestNamedVM works in one VM as a user does.
 func TestNamedVM(t *testing.T) {
 	testvm.Require(t)
@@ -36,6 +55,7 @@ func TestNamedVM(t *testing.T) {
 				t.Errorf("no line %q in\n%s", line, info)
 			}
 		}
+		awaitOutput(t, i.command("logs", "--follow", name), "main speaks\n")
 		if logs := i.run("logs", name); logs != "main speaks\n" {
 			t.Errorf("logs: %q", logs)
 		}
