@@ -1,12 +1,15 @@
 package run_test
 
 import (
+	"archive/tar"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,8 +51,9 @@ type world struct {
 	backend string
 	images  *image.Cache
 
-	record   string // see run.Config
-	modelURL string // of the scripted model, if the file takes one as base_url
+	record    string // see run.Config
+	modelURL  string // of the scripted model, if the file takes one as base_url
+	skillsURL string // of the skills' archive, if the file takes one as server
 
 	mu     sync.Mutex
 	events []event.Event
@@ -137,10 +141,37 @@ func (w *world) model(example string) {
 	_, w.modelURL = modeltest.Serve(w.t, cfg)
 }
 
+// skills serves the skills of the examples as an archive, for the example that fetches one. Nothing of it stays in the user's cache.
+func (w *world) skills(example string) {
+	w.t.Helper()
+	if filepath.Base(example) != "remote_skills.hcl" {
+		return
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		tape := tar.NewWriter(out)
+		defer tape.Close()
+		if err := tape.AddFS(os.DirFS(filepath.Dir(example))); err != nil || r.URL.Path != "/skills.tar" {
+			w.t.Errorf("%s: %v", r.URL, err)
+		}
+	}))
+	w.t.Cleanup(server.Close)
+	w.skillsURL = server.URL
+	if w.images == nil {
+		cache, err := image.OpenCache(w.t.TempDir())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.images = cache
+	}
+}
+
 func (w *world) vars() map[string]string {
 	vars := map[string]string{"backend": w.backend}
 	if w.modelURL != "" {
 		vars["base_url"] = w.modelURL
+	}
+	if w.skillsURL != "" {
+		vars["server"] = w.skillsURL
 	}
 	return vars
 }
@@ -199,6 +230,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 			seen := map[string]*world{}
 			backends(t, func(t *testing.T, w *world) {
 				w.model(file)
+				w.skills(file)
 				result, err := w.execute(t.Context(), w.file(file))
 				if err != nil {
 					t.Fatalf("%v\n%+v", err, result)
