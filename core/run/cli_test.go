@@ -64,6 +64,20 @@ func TestCommandLineAgentWorksInItsSandbox(t *testing.T) {
 	})
 }
 
+// The agent's own file names the MCP servers of its skills, where the agent is told to look for it.
+func TestCommandLineAgentIsToldOfItsMCPServers(t *testing.T) {
+	w := &world{t: t, backend: "mock"}
+	result, err := w.execute(t.Context(), func(*pluginhost.Host) *plan.Plan {
+		return cliPlan(t, w.backend, "simple", func(a *plan.AgentRun) {
+			a.Skills = []*plan.Skill{{Block: plan.Block{Plugin: "mcp", Label: "files"}, Command: []string{"sh", "-c", "exec server"}}}
+			a.OutputFile = "/home/agent/.voidbox/claude-mcp.json"
+		})
+	})
+	if err != nil || !strings.Contains(result.Output, `"files"`) || !strings.Contains(result.Output, `"exec server"`) {
+		t.Errorf("%v, %q", err, result.Output)
+	}
+}
+
 func TestCommandLineAgentThatFailsOrFloods(t *testing.T) {
 	backends(t, func(t *testing.T, w *world) {
 		for scenario, want := range map[string]string{

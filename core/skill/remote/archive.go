@@ -26,7 +26,7 @@ func (s Source) download(ctx context.Context, t *tree) error {
 	req.Header.Set("Accept-Encoding", "identity") // the hash is of the files, but the suffix tells how they are packed
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return errdef.New(errdef.ErrUnavailable, "%w", err)
+		return errdef.New(errdef.ErrUnavailable, "%w", err).WithRemedy("check the address, and that this machine reaches it")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -102,9 +102,9 @@ func (t *tree) zip(r io.Reader) error {
 	return nil
 }
 
-// broken tells what an archive is that cannot be read. What is explained already stays.
+// broken tells what an archive is that cannot be read. What is explained already stays, and so does what our own disk says.
 func broken(err error) error {
-	if known := (*errdef.Error)(nil); errors.As(err, &known) {
+	if known(err) || errors.As(err, new(*fs.PathError)) {
 		return err
 	}
 	return errdef.New(errdef.ErrInvalid, "it cannot be unpacked: %w", err)

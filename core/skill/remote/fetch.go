@@ -25,7 +25,14 @@ func Fetch(ctx context.Context, s Source, store Store) (string, error) {
 	if s.Hash == "" {
 		return "", s.tell(ctx)
 	}
-	dir, err := store(ctx, "skills", s.key(), s.fetch)
+	var fetched error
+	dir, err := store(ctx, "skills", s.key(), func(ctx context.Context, dir string) error {
+		fetched = s.fetch(ctx, dir)
+		return fetched
+	})
+	if known(fetched) { // it needs no word about the cache
+		err = fetched
+	}
 	if err != nil {
 		return "", because(ctx, err)
 	}
