@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -74,6 +75,12 @@ func TestProgramWithPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	layout := testimage.Layout(t, map[string]v1.Image{"12": testimage.Image(t, v1.Config{Cmd: []string{"python3"}}, layer)})
+	cache := testvm.Require(t).Cache
+	t.Cleanup(func() {
+		if _, err := cache.RemoveImage(context.Background(), "oci:"+layout); err != nil {
+			t.Errorf("the image stays in the cache: %v", err)
+		}
+	})
 	expect(t, job{code: "code", image: "oci:" + layout}, "output: computing in Linux with 2 CPUs\nresults: {\"answer\": 42}\n")
 }
 
