@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/voidbox-run/voidbox/core/config"
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/image"
@@ -28,6 +30,7 @@ import (
 	"github.com/voidbox-run/voidbox/internal/modelserver"
 	"github.com/voidbox-run/voidbox/internal/modelserver/modeltest"
 	"github.com/voidbox-run/voidbox/internal/testbin"
+	"github.com/voidbox-run/voidbox/internal/testimage"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 	"github.com/voidbox-run/voidbox/sdk/base"
 )
@@ -54,6 +57,7 @@ type world struct {
 	record    string // see run.Config
 	modelURL  string // of the scripted model, if the file takes one as base_url
 	skillsURL string // of the skills' archive, if the file takes one as server
+	imageName string // of an image that the test has made; empty leaves the example its own
 
 	mu     sync.Mutex
 	events []event.Event
@@ -141,6 +145,24 @@ func (w *world) model(example string) {
 	_, w.modelURL = modeltest.Serve(w.t, cfg)
 }
 
+// image makes an image for the example that runs one, in the place of a registry's. The mock has none.
+func (w *world) image(example string) {
+	w.t.Helper()
+	if filepath.Base(example) != "image.hcl" || w.backend == "mock" {
+		return
+	}
+	busybox, err := w.images.Busybox(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.imageName = "oci:" + testimage.Layout(w.t, map[string]v1.Image{"1": testimage.Image(w.t, v1.Config{}, testimage.Busybox(w.t, busybox))})
+	w.t.Cleanup(func() {
+		if _, err := w.images.RemoveImage(context.Background(), w.imageName); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
 // skills serves the skills of the examples as an archive, for the example that fetches one. Nothing of it stays in the user's cache.
 func (w *world) skills(example string) {
 	w.t.Helper()
@@ -172,6 +194,9 @@ func (w *world) vars() map[string]string {
 	}
 	if w.skillsURL != "" {
 		vars["server"] = w.skillsURL
+	}
+	if w.imageName != "" {
+		vars["image"] = w.imageName
 	}
 	return vars
 }
@@ -206,13 +231,13 @@ func (w *world) calls() []string {
 	return calls
 }
 
-// types are the types of the events of each stage, without what depends on how a backend boots and on the words of its uname: the
-// steps of the boot, and into how many pieces a text falls.
+// types are the types of the events of each stage, without what depends on the backend: the steps of its boot, what it warns that it
+// cannot do, and, since its uname is another, into how many pieces a text falls.
 func (w *world) types() map[string]string {
 	types := map[string]string{}
 	for _, e := range w.events {
 		text, isText := e.Data.(event.Text)
-		if e.Data.Type() == "sandbox_progress" || isText && text.Partial {
+		if e.Data.Type() == "sandbox_progress" || e.Data.Type() == "warning" || isText && text.Partial {
 			continue
 		}
 		types[e.Stage] += " " + e.Data.Type()
@@ -231,6 +256,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 			backends(t, func(t *testing.T, w *world) {
 				w.model(file)
 				w.skills(file)
+				w.image(file)
 				result, err := w.execute(t.Context(), w.file(file))
 				if err != nil {
 					t.Fatalf("%v\n%+v", err, result)
