@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +21,18 @@ var cloneFlags = map[string]uintptr{
 	"uts":   unix.CLONE_NEWUTS,
 }
 
+// heedHangup undoes that SIGHUP is ignored, as nohup leaves it, since a child would inherit that, and a plugin that hangs before it
+// looks at its lifeline would outlive us. To this process it makes no difference: nobody reads the channel.
+var heedHangup = sync.OnceFunc(func() {
+	if signal.Ignored(unix.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	}
+})
+
 // procAttr makes the child the leader of a process group, in namespaces of its own as asked. Names that are unknown are
 // ignored.
 func procAttr(namespaces []string) *syscall.SysProcAttr {
+	heedHangup()
 	attr := &syscall.SysProcAttr{
 		Setpgid: true,
 		// For a plugin that does not watch its lifeline, or not yet. Not SIGKILL: package sdk kills the plugin's children first.
