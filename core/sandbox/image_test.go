@@ -85,8 +85,8 @@ func TestImageIsHonoured(t *testing.T) {
 		}
 	})
 	t.Run("with another main process", func(t *testing.T) {
-		s, _ := boot(t, sandbox.Spec{Image: "oci:" + layout, Main: []string{"sh", "-c", "echo mine; touch data; echo $?"}})
-		if out, _ := mainOutput(t, s); !strings.HasPrefix(out, "mine\ntouch: data: Permission denied") {
+		s, _ := boot(t, sandbox.Spec{Image: "oci:" + layout, Main: []string{"sh", "-c", "exec 2>&1; echo mine; touch data; echo $?"}})
+		if out, _ := mainOutput(t, s); !strings.HasPrefix(out, "mine\ntouch: data: Permission denied\n1\n") {
 			t.Errorf("main process: %q", out)
 		}
 	})
