@@ -263,7 +263,8 @@ func (g *guest) inBackground(script string) <-chan outcome {
 		}
 		done <- outcome{out.String(), exit.Code}
 	})
-	g.Cleanup(running.Wait)
+	// What runs for ever ends with the guest, so that has to end first.
+	g.Cleanup(func() { _ = g.end(); running.Wait() })
 	return done
 }
 

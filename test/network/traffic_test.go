@@ -146,7 +146,6 @@ func TestServices(t *testing.T) {
 
 // Ports of the guest are the host's, on its loopback.
 func TestPublishedPorts(t *testing.T) {
-	t.Skip("it hangs since guests have IPv6, and nobody knows why yet; the root package's tests publish ports of a VM meanwhile")
 	onDebian(t, func(h *host) {
 		g := h.boot(`
     publish {
