@@ -10,8 +10,8 @@ import (
 type body struct {
 	src      io.ReadCloser
 	redactor plan.Redactor
-	count    *counter // nil for an answer that nobody pays for
-	done     func(whole bool)
+	count    *counter         // nil for an answer that nobody pays for
+	done     func(whole bool) // told once, when all has been read, or nobody reads on
 
 	ready []byte // to be read
 	held  []byte // may be the beginning of the key
@@ -53,9 +53,9 @@ func (b *body) fill() {
 }
 
 func (b *body) finish(whole bool) {
-	if b.done != nil {
-		b.done(whole)
+	if done := b.done; done != nil {
 		b.done = nil
+		done(whole)
 	}
 }
 

@@ -83,6 +83,8 @@ func ask(t *testing.T, c *http.Client, method, path, token, body string) (int, s
 	}
 	req.Header.Set("X-Api-Key", token)
 	req.Header.Set("Cookie", "a=b")
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
 	req.Header.Set("Anthropic-Version", "2023-06-01")
 	resp, err := c.Do(req)
 	if err != nil {
@@ -90,8 +92,10 @@ func ask(t *testing.T, c *http.Client, method, path, token, body string) (int, s
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
-	for name, values := range resp.Header {
-		text = append(text, fmt.Sprintf("\n%s: %s", name, values)...)
+	for _, h := range []http.Header{resp.Header, resp.Trailer} {
+		for name, values := range h {
+			text = append(text, fmt.Sprintf("\n%s: %s", name, values)...)
+		}
 	}
 	return resp.StatusCode, string(text)
 }
@@ -209,7 +213,13 @@ func TestKeyNeverComesBack(t *testing.T) {
 				t.Errorf("the upstream got %s: %s", name, v)
 			}
 		}
-		w.Header().Set("X-Echo", r.Header.Get("X-Api-Key"))
+		if r.Header.Get("Upgrade") != "" {
+			t.Error("the upstream is asked for another protocol")
+		}
+		w.Header().Set("Trailer", "X-Last")
+		defer w.Header().Set("X-Last", canary)
+		defer w.Header().Set(http.TrailerPrefix+"X-Unannounced", canary)
+		w.Header().Set("X-Echo", canary)
 		w.Header().Set("Set-Cookie", "session=1")
 		w.Header().Set("Location", "https://elsewhere.example/"+canary)
 		w.WriteHeader(http.StatusFound)

@@ -84,7 +84,12 @@ func rewrite(pr *httputil.ProxyRequest, a *account) {
 	for _, name := range credentialHeaders {
 		out.Header.Del(name)
 	}
-	out.Header.Del("Accept-Encoding") // what is to be counted must be readable
+	for _, name := range []string{
+		"Accept-Encoding",       // what is to be counted must be readable
+		"Upgrade", "Connection", // to a protocol that nobody counts
+	} {
+		out.Header.Del(name)
+	}
 	out.Header.Set(a.Header, a.Prefix+a.Key)
 }
 
@@ -99,10 +104,10 @@ func (p *proxy) answer(resp *http.Response, a *account, call endpoint) error {
 	if location := resp.Header.Get("Location"); location != "" {
 		// Another host gets neither the key nor the guest.
 		resp.Header.Del("Location")
-		p.ledger.report(Report{Token: a.Token, Trouble: fmt.Sprintf("%s redirects to %s, which is not followed", a.upstream.Host, hostOf(location))})
+		p.ledger.report(Report{Token: a.Token, Trouble: fmt.Sprintf("%s redirects to %.200s, which is not followed", a.upstream.Host, hostOf(location))})
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		p.ledger.report(Report{Token: a.Token, Trouble: fmt.Sprintf("%s refuses the key (%s)", a.upstream.Host, resp.Status)})
+		p.ledger.report(Report{Token: a.Token, Trouble: fmt.Sprintf("%s refuses the key (%.100s)", a.upstream.Host, resp.Status)})
 	}
 	resp.Header.Del("Content-Length")
 	resp.ContentLength = -1
@@ -110,7 +115,10 @@ func (p *proxy) answer(resp *http.Response, a *account, call endpoint) error {
 	if call.bills && resp.StatusCode < 300 {
 		kind := resp.Header.Get("Content-Type")
 		b.count = &counter{stream: strings.Contains(kind, "event-stream") || strings.Contains(kind, "ndjson")}
-		b.done = func(whole bool) {
+	}
+	b.done = func(whole bool) {
+		resp.Trailer = nil // no model API has any, and they would be a way around the redactor
+		if b.count != nil {
 			used, told := b.count.finish(whole)
 			p.ledger.report(a.charge(b.count.model, used, told))
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/broker"
@@ -24,6 +25,7 @@ import (
 const (
 	brokerService = "voidbox-broker"
 	brokerPort    = 7790
+	maxTroubles   = 10      // of one loan that are told: a guest can cause any number
 	slirp         = "slirp" // network of a sandbox that has none in the file, but a model to reach
 )
 
@@ -45,6 +47,8 @@ type loan struct {
 	base    string        // URL at which the guest finds it
 	token   string
 	broker  *broker.Broker // nil for a sandbox that cannot reach anything
+
+	troubles atomic.Int32 // that were told
 
 	ctx    context.Context // ends with the loan; its cause may be a limit that was reached
 	cancel context.CancelCauseFunc
@@ -175,7 +179,7 @@ func (l *lenders) heard(report broker.Report) {
 	if loan == nil {
 		return
 	}
-	if report.Trouble != "" {
+	if report.Trouble != "" && loan.troubles.Add(1) <= maxTroubles {
 		loan.events.Emit(event.Warning{
 			Message: "broker: " + event.Clean(report.Trouble), Remedy: fmt.Sprintf("look at %s in the configuration", llmOrigin(loan.bound.LLM)),
 		})

@@ -93,9 +93,7 @@ func TestVanishedDirectory(t *testing.T) {
 }
 
 func TestFullDiskReachesTheWriter(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	requireRoot(t)
 	host := t.TempDir()
 	must(t, unix.Mount("tmpfs", host, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { _ = unix.Unmount(host, unix.MNT_DETACH) })
