@@ -24,18 +24,12 @@ const home = "https://api.anthropic.com"
 
 // config is the plugin's block.
 type config struct {
-	APIKey         string            `json:"api_key"`
-	BaseURL        string            `json:"base_url"`
-	MaxTokens      int               `json:"max_tokens"`
-	Thinking       string            `json:"thinking"`
-	ThinkingTokens int               `json:"thinking_tokens"`
-	Effort         string            `json:"effort"`
-	PromptCache    *bool             `json:"prompt_cache"`
-	MaxRetries     *int              `json:"max_retries"`
-	IdleTimeout    string            `json:"idle_timeout"`
-	Command        string            `json:"command"`
-	CommandFile    string            `json:"command_file"`
-	CLIEnv         map[string]string `json:"cli_env"`
+	modelhttp.Arguments
+	Thinking       string `json:"thinking"`
+	ThinkingTokens int    `json:"thinking_tokens"`
+	Effort         string `json:"effort"`
+	PromptCache    *bool  `json:"prompt_cache"`
+	CommandFile    string `json:"command_file"`
 }
 
 // Model is the provider. It is of use once it is configured.
@@ -88,10 +82,7 @@ func (m *Model) Configure(_ context.Context, c base.Config) error {
 	if m.cfg.APIKey != "" {
 		header["X-Api-Key"] = []string{m.cfg.APIKey}
 	}
-	idle, _ := modelhttp.ParseIdle(m.cfg.IdleTimeout)
-	m.client = modelhttp.New(modelhttp.Config{
-		Name: m.name(), Base: m.base, Header: header, Secret: m.cfg.APIKey, Retries: modelhttp.Retries(m.cfg.MaxRetries), Idle: idle, Backoff: m.backoff,
-	})
+	m.client = m.cfg.Client(m.name(), m.base, header, m.backoff)
 	return nil
 }
 
@@ -100,7 +91,7 @@ func (m *Model) name() string { return modelhttp.Foreign("Anthropic", home, m.ba
 
 func (m *Model) check() (diags base.Diagnostics) {
 	wrong := func(argument, summary, detail string) {
-		diags = append(diags, base.Diagnostic{Severity: base.Error, Summary: summary, Detail: detail, Path: []string{argument}})
+		diags = append(diags, modelhttp.Wrong(argument, summary, detail))
 	}
 	url := m.cfg.BaseURL
 	if url == "" {
@@ -111,14 +102,9 @@ func (m *Model) check() (diags base.Diagnostics) {
 		wrong("base_url", "Invalid URL", err.Error())
 	}
 	m.base = strings.TrimSuffix(clean, "/v1")
-	if err := modelhttp.CheckKey(m.cfg.APIKey); err != nil {
-		wrong("api_key", "Invalid key", err.Error())
-	}
+	diags = append(diags, m.cfg.Check()...)
 	if m.base == home && m.cfg.APIKey == "" {
 		wrong("api_key", "No key for Anthropic", modelhttp.NoKey("ANTHROPIC_API_KEY", "anthropic"))
-	}
-	if m.cfg.MaxTokens < 0 {
-		wrong("max_tokens", "Invalid limit", "max_tokens must be 1 or more.")
 	}
 	switch m.cfg.Thinking {
 	case "", "off", "adaptive":
@@ -138,13 +124,6 @@ func (m *Model) check() (diags base.Diagnostics) {
 	if m.cfg.CommandFile != "" && (err != nil || m.cfg.Command != "") {
 		wrong("command_file", "Unusable program", fmt.Sprint("command_file cannot be used: ", cmp.Or(err, errors.New("command is set too"))))
 	}
-	for argument, err := range map[string]error{
-		"max_retries": modelhttp.CheckRetries(m.cfg.MaxRetries), "idle_timeout": idleError(m.cfg.IdleTimeout),
-	} {
-		if err != nil {
-			wrong(argument, "Invalid value", err.Error())
-		}
-	}
 	return diags
 }
 
@@ -162,11 +141,6 @@ func readProgram(name string) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than %d MiB; use an image that holds it, and command", name, maxProgram>>20)
 	}
 	return text, err
-}
-
-func idleError(s string) error {
-	_, err := modelhttp.ParseIdle(s)
-	return err
 }
 
 func (m *Model) close() {

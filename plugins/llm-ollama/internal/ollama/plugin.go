@@ -26,17 +26,11 @@ const (
 
 // config is the plugin's block.
 type config struct {
-	BaseURL     string            `json:"base_url"`
-	APIKey      string            `json:"api_key"`
-	NumCtx      int               `json:"num_ctx"`
-	MaxTokens   int               `json:"max_tokens"`
-	Think       string            `json:"think"`
-	KeepAlive   string            `json:"keep_alive"`
-	Pull        bool              `json:"pull"`
-	MaxRetries  *int              `json:"max_retries"`
-	IdleTimeout string            `json:"idle_timeout"`
-	Command     string            `json:"command"`
-	CLIEnv      map[string]string `json:"cli_env"`
+	modelhttp.Arguments
+	NumCtx    int    `json:"num_ctx"`
+	Think     string `json:"think"`
+	KeepAlive string `json:"keep_alive"`
+	Pull      bool   `json:"pull"`
 }
 
 // Model is the provider. It is of use once it is configured.
@@ -92,17 +86,14 @@ func (m *Model) Configure(_ context.Context, c base.Config) error {
 	if m.cfg.APIKey != "" {
 		header.Set("Authorization", "Bearer "+m.cfg.APIKey)
 	}
-	idle, _ := modelhttp.ParseIdle(m.cfg.IdleTimeout)
 	m.known = map[string]model{}
-	m.client = modelhttp.New(modelhttp.Config{
-		Name: "Ollama", Base: m.base, Header: header, Secret: m.cfg.APIKey, Retries: modelhttp.Retries(m.cfg.MaxRetries), Idle: idle, Backoff: m.backoff,
-	})
+	m.client = m.cfg.Client("Ollama", m.base, header, m.backoff)
 	return nil
 }
 
 func (m *Model) check() (diags base.Diagnostics) {
 	wrong := func(argument, summary, detail string) {
-		diags = append(diags, base.Diagnostic{Severity: base.Error, Summary: summary, Detail: detail, Path: []string{argument}})
+		diags = append(diags, modelhttp.Wrong(argument, summary, detail))
 	}
 	url := m.cfg.BaseURL
 	if url == "" {
@@ -112,26 +103,15 @@ func (m *Model) check() (diags base.Diagnostics) {
 	if m.base, err = modelhttp.BaseURL(url); err != nil {
 		wrong("base_url", "Invalid URL", err.Error())
 	}
-	if err := modelhttp.CheckKey(m.cfg.APIKey); err != nil {
-		wrong("api_key", "Invalid key", err.Error())
-	}
+	diags = append(diags, m.cfg.Check()...)
 	if m.cfg.NumCtx != 0 && m.cfg.NumCtx < minContext {
 		wrong("num_ctx", "Context too small", "num_ctx must be 2048 or more: the tools alone take most of that.")
-	}
-	if m.cfg.MaxTokens < 0 {
-		wrong("max_tokens", "Invalid limit", "max_tokens must be 1 or more.")
 	}
 	if m.cfg.Think != "" && !slices.Contains([]string{"on", "off", "low", "medium", "high"}, m.cfg.Think) {
 		wrong("think", "Unknown way of thinking", "think must be on, off, low, medium or high.")
 	}
 	if _, err := time.ParseDuration(m.cfg.KeepAlive); m.cfg.KeepAlive != "" && err != nil {
 		wrong("keep_alive", "Invalid value", "keep_alive must be a time such as 30m.")
-	}
-	if err := modelhttp.CheckRetries(m.cfg.MaxRetries); err != nil {
-		wrong("max_retries", "Invalid value", err.Error())
-	}
-	if _, err := modelhttp.ParseIdle(m.cfg.IdleTimeout); err != nil {
-		wrong("idle_timeout", "Invalid value", err.Error())
 	}
 	return diags
 }

@@ -29,16 +29,10 @@ const (
 
 // config is the plugin's block.
 type config struct {
-	APIKey      string            `json:"api_key"`
-	BaseURL     string            `json:"base_url"`
-	API         string            `json:"api"`
-	MaxTokens   int               `json:"max_tokens"`
-	Effort      string            `json:"effort"`
-	Headers     map[string]string `json:"headers"`
-	MaxRetries  *int              `json:"max_retries"`
-	IdleTimeout string            `json:"idle_timeout"`
-	Command     string            `json:"command"`
-	CLIEnv      map[string]string `json:"cli_env"`
+	modelhttp.Arguments
+	API     string            `json:"api"`
+	Effort  string            `json:"effort"`
+	Headers map[string]string `json:"headers"`
 }
 
 // Model is the provider. It is of use once it is configured.
@@ -92,10 +86,7 @@ func (m *Model) Configure(_ context.Context, c base.Config) error {
 	if m.cfg.APIKey != "" {
 		header.Set("Authorization", "Bearer "+m.cfg.APIKey)
 	}
-	idle, _ := modelhttp.ParseIdle(m.cfg.IdleTimeout)
-	m.client = modelhttp.New(modelhttp.Config{
-		Name: m.name(), Base: m.base, Header: header, Secret: m.cfg.APIKey, Retries: modelhttp.Retries(m.cfg.MaxRetries), Idle: idle, Backoff: m.backoff,
-	})
+	m.client = m.cfg.Client(m.name(), m.base, header, m.backoff)
 	return nil
 }
 
@@ -104,15 +95,13 @@ func (m *Model) foreign() bool { return m.base != home }
 
 func (m *Model) check() (diags base.Diagnostics) {
 	wrong := func(argument, summary, detail string) {
-		diags = append(diags, base.Diagnostic{Severity: base.Error, Summary: summary, Detail: detail, Path: []string{argument}})
+		diags = append(diags, modelhttp.Wrong(argument, summary, detail))
 	}
 	var err error
 	if m.base, err = baseURL(m.cfg.BaseURL); err != nil {
 		wrong("base_url", "Invalid URL", err.Error())
 	}
-	if err := modelhttp.CheckKey(m.cfg.APIKey); err != nil {
-		wrong("api_key", "Invalid key", err.Error())
-	}
+	diags = append(diags, m.cfg.Check()...)
 	if !m.foreign() && m.cfg.APIKey == "" {
 		wrong("api_key", "No key for OpenAI", modelhttp.NoKey("OPENAI_API_KEY", "openai"))
 	}
@@ -126,19 +115,10 @@ func (m *Model) check() (diags base.Diagnostics) {
 	default:
 		wrong("api", "Unknown API", "api must be chat or responses.")
 	}
-	if m.cfg.MaxTokens < 0 {
-		wrong("max_tokens", "Invalid limit", "max_tokens must be 1 or more.")
-	}
 	for name, value := range m.cfg.Headers {
 		if strings.EqualFold(name, "authorization") || modelhttp.CheckKey(name) != nil || strings.ContainsAny(value, "\r\n\x00") {
 			wrong("headers", "Invalid header", "The header "+name+" cannot be set here; a key belongs into api_key.")
 		}
-	}
-	if err := modelhttp.CheckRetries(m.cfg.MaxRetries); err != nil {
-		wrong("max_retries", "Invalid value", err.Error())
-	}
-	if _, err := modelhttp.ParseIdle(m.cfg.IdleTimeout); err != nil {
-		wrong("idle_timeout", "Invalid value", err.Error())
 	}
 	return diags
 }
