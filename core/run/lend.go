@@ -77,24 +77,33 @@ func (r *Run) lendTo(ctx context.Context, bound *plan.AgentRun, events event.Sco
 	if l.prices, err = r.pricesOf(ctx, bound, provider); err != nil {
 		return nil, err
 	}
+	if err := l.lead(ctx, b); err != nil {
+		return nil, err
+	}
 	l.ctx, l.cancel = context.WithCancelCause(r.ctx)
-	if b.kind != base.KindVMM {
-		l.base = fmt.Sprintf("http://10.0.2.2:%d", brokerPort) // a sandbox plugin has no network of ours; a mock reaches nothing
-		return l, nil
-	}
-	if l.broker, err = r.openBroker(ctx); err != nil {
-		return nil, &MachineError{Err: err}
-	}
-	at, err := freeAddress(bound.Sandbox.Network)
+	return l, nil
+}
+
+// lead makes the guest's way to the broker. Only a VM has a network of ours; a sandbox plugin, such as the mock, reaches nothing, and
+// is told an address all the same.
+func (l *loan) lead(ctx context.Context, b backend) (err error) {
+	spec := l.bound.Sandbox
+	at, err := freeAddress(spec.Network)
 	if err != nil {
-		return nil, &ConfigError{Err: fmt.Errorf("sandbox %s: %w", bound.Sandbox.Name, err)}
+		return &ConfigError{Err: fmt.Errorf("sandbox %s: %w", spec.Name, err)}
 	}
 	l.base = "http://" + at.String()
-	l.sandbox = withService(bound.Sandbox, plan.Service{Name: brokerService, Address: at.String(), UnixPath: l.broker.Socket})
-	if err := r.checkNetwork(l.sandbox, b); err != nil {
-		return nil, &ConfigError{Err: fmt.Errorf("agent %s reaches its model through the network: %w", bound.Agent, err)}
+	if b.kind != base.KindVMM {
+		return nil
 	}
-	return l, nil
+	if l.broker, err = l.run.openBroker(ctx); err != nil {
+		return &MachineError{Err: err}
+	}
+	l.sandbox = withService(spec, plan.Service{Name: brokerService, Address: at.String(), UnixPath: l.broker.Socket})
+	if err := l.run.checkNetwork(l.sandbox, b); err != nil {
+		return &ConfigError{Err: fmt.Errorf("agent %s reaches its model through the network: %w", l.bound.Agent, err)}
+	}
+	return nil
 }
 
 // sandboxOf is the sandbox to make for an agent.
