@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -77,11 +78,12 @@ func TestSignalsGoToTheCommand(t *testing.T) {
 	for _, c := range []struct {
 		script  string
 		signals []syscall.Signal
-		want    int
+		want    []int
 	}{
-		{"echo ready; sleep 1000", []syscall.Signal{syscall.SIGTERM}, 128 + 15},
-		{"echo ready; sleep 1000", []syscall.Signal{syscall.SIGINT}, 128 + 2},
-		{"trap '' TERM INT; echo ready; sleep 1000", []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}, 130},
+		{"echo ready; sleep 1000", []syscall.Signal{syscall.SIGTERM}, []int{128 + 15}},
+		{"echo ready; sleep 1000", []syscall.Signal{syscall.SIGINT}, []int{128 + 2}},
+		// The second one kills. Which of two that are pending together that is, the kernel does not promise.
+		{"trap '' TERM INT; echo ready; sleep 1000", []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}, []int{128 + 2, 128 + 15}},
 	} {
 		cmd := i.command("exec", "box", "--", "sh", "-c", c.script)
 		stdout, err := cmd.StdoutPipe()
@@ -97,8 +99,8 @@ func TestSignalsGoToTheCommand(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := exitStatus(cmd.Wait()); got != c.want {
-			t.Errorf("%s: %v: status %d, want %d", c.script, c.signals, got, c.want)
+		if got := exitStatus(cmd.Wait()); !slices.Contains(c.want, got) {
+			t.Errorf("%s: %v: status %d, want one of %d", c.script, c.signals, got, c.want)
 		}
 	}
 }
