@@ -133,6 +133,52 @@ func serveSome(q *Queue, stop <-chan struct{}, c *Chain, handle func(*Chain) int
 	return true, nil
 }
 
+// Want is what a worker that delivers waits for before it goes on.
+type Want int
+
+const (
+	// WantNothing is a pause for Publish: there may be more to deliver.
+	WantNothing Want = iota
+	// WantBuffers: there is something, and the guest has no buffer left for it.
+	WantBuffers
+	// WantArrivals: all that there is has been delivered.
+	WantArrivals
+)
+
+// Deliver is the worker of a queue whose chains wait in the ring until there is something for the guest, which arrived tells.
+// some pushes what there is, up to a bound of its own, since Stop waits for it.
+func Deliver(q *Queue, stop, arrived <-chan struct{}, some func() (Want, error)) error {
+	for {
+		q.DisableKicks()
+		want, err := some()
+		if perr := q.Publish(); err == nil {
+			err = perr
+		}
+		if err != nil {
+			return err
+		}
+		var kick <-chan struct{}
+		if want == WantBuffers {
+			if q.EnableKicks() {
+				want = WantNothing
+			}
+			kick = q.Kick().C()
+		}
+		if want == WantNothing {
+			if stopped(stop) {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-kick:
+		case <-arrived:
+		}
+	}
+}
+
 func stopped(stop <-chan struct{}) bool {
 	select {
 	case <-stop:

@@ -36,64 +36,25 @@ func (d *Device) wake() {
 func (d *Device) receive(q *virtio.Queue, stop <-chan struct{}) error {
 	var buffer [chunk]byte
 	var c virtio.Chain
-	for {
-		q.DisableKicks()
-		wait, err := d.deliver(q, &c, buffer[:])
-		if perr := q.Publish(); err == nil {
-			err = perr
-		}
-		if err != nil {
-			return err
-		}
-		var kick <-chan struct{}
-		if wait == waitBuffers {
-			if q.EnableKicks() {
-				wait = waitNothing
-			}
-			kick = q.Kick().C()
-		}
-		if wait == waitNothing {
-			select {
-			case <-stop:
-				return nil
-			default:
-			}
-			continue
-		}
-		select {
-		case <-stop:
-			return nil
-		case <-kick:
-		case <-d.arrived:
-		}
-	}
+	return virtio.Deliver(q, stop, d.arrived, func() (virtio.Want, error) { return d.deliver(q, &c, buffer[:]) })
 }
 
-// wait is what receive waits for before it goes on.
-type wait int
-
-const (
-	waitNothing wait = iota
-	waitBuffers      // there is input, and the guest takes none
-	waitInput
-)
-
 // deliver fills some chains with input.
-func (d *Device) deliver(q *virtio.Queue, c *virtio.Chain, buffer []byte) (wait, error) {
+func (d *Device) deliver(q *virtio.Queue, c *virtio.Chain, buffer []byte) (virtio.Want, error) {
 	for range batch {
 		n := d.peek(buffer)
 		if n == 0 {
-			return waitInput, nil
+			return virtio.WantArrivals, nil
 		}
 		ok, err := q.Pop(c)
 		if !ok {
-			return waitBuffers, err
+			return virtio.WantBuffers, err
 		}
 		n = c.Writable.CopyFrom(buffer[:n], 0)
 		d.drop(n)
 		q.Push(c, n)
 	}
-	return waitNothing, nil
+	return virtio.WantNothing, nil
 }
 
 // peek copies the oldest input. No lock is held where guest memory is touched, which may fault.

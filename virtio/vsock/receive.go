@@ -15,47 +15,8 @@ const maxRead = 64 << 10
 // receive serves the RX queue: packets for the guest.
 func (d *Device) receive(q *virtio.Queue, stop <-chan struct{}) error {
 	r := receiver{d: d, q: q}
-	for {
-		q.DisableKicks()
-		wait, err := r.serveBatch()
-		if perr := q.Publish(); err == nil {
-			err = perr
-		}
-		if err != nil {
-			return err
-		}
-		var kick <-chan struct{}
-		if wait == waitBuffers {
-			if q.EnableKicks() {
-				wait = waitNothing
-			}
-			kick = q.Kick().C()
-		}
-		if wait == waitNothing {
-			select {
-			case <-stop:
-				return nil
-			default:
-			}
-			continue
-		}
-		select {
-		case <-stop:
-			return nil
-		case <-kick:
-		case <-d.work:
-		}
-	}
+	return virtio.Deliver(q, stop, d.work, r.serveBatch)
 }
-
-// wait is what receive waits for before it goes on.
-type wait int
-
-const (
-	waitNothing wait = iota
-	waitBuffers      // the guest has none left; there may be work
-	waitWork
-)
 
 type receiver struct {
 	d       *Device
@@ -66,17 +27,17 @@ type receiver struct {
 }
 
 // serveBatch sends what is ready, up to a bound.
-func (r *receiver) serveBatch() (wait, error) {
+func (r *receiver) serveBatch() (virtio.Want, error) {
 	for range batch {
 		if !r.d.hasWork() {
-			return waitWork, nil
+			return virtio.WantArrivals, nil
 		}
 		ok, err := r.pop(0)
 		if err != nil {
-			return waitNothing, err
+			return virtio.WantNothing, err
 		}
 		if !ok {
-			return waitBuffers, nil
+			return virtio.WantBuffers, nil
 		}
 		p := r.d.nextPacket()
 		switch {
@@ -88,10 +49,10 @@ func (r *receiver) serveBatch() (wait, error) {
 			r.q.Unpop(&r.chains[0])
 		}
 		if err != nil {
-			return waitNothing, err
+			return virtio.WantNothing, err
 		}
 	}
-	return waitNothing, nil
+	return virtio.WantNothing, nil
 }
 
 // pop takes a chain of the guest into slot i. A chain without room for a byte after the header is of no use.
