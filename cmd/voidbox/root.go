@@ -121,7 +121,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("voidbox {{.Version}}\n")
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log what happens inside, plugins included")
-	root.AddCommand(c.runCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.whyCommand(),
+	root.AddCommand(c.runCommand(), c.resumeCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.whyCommand(),
 		c.psCommand(), c.publishCommand(), c.unpublishCommand(), c.cancelCommand(),
 		c.sandboxCommand(), c.execCommand(), c.shellCommand(),
 		c.logsCommand(), c.cpCommand(), c.diffCommand(), c.applyCommand(), c.discardCommand(), c.attachCommand(), c.statsCommand(), c.infoCommand(), c.lsCommand(),

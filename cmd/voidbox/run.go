@@ -26,6 +26,7 @@ type runFlags struct {
 	json      bool
 	keep      bool
 	runDir    string
+	resume    string // directory of the run to go on with
 	record    string
 	pcap      string
 	pcapLimit string
@@ -46,15 +47,19 @@ func (c *cli) runCommand() *cobra.Command {
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0], &flags) },
 	}
-	flags.inputs.flags(cmd)
+	flags.flags(cmd)
 	cmd.Flags().StringVar(&flags.target, "target", "", "run the block `KIND.NAME`: a pipeline, an agent or a sandbox")
+	return cmd
+}
+
+func (flags *runFlags) flags(cmd *cobra.Command) {
+	flags.inputs.flags(cmd)
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
 	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`, not to one under $XDG_STATE_HOME/voidbox/runs")
 	cmd.Flags().StringVar(&flags.record, "record", "", "record what the models say into this `file`, which the plugin llm-replay plays")
 	cmd.Flags().StringVar(&flags.pcap, "pcap", "", "capture the packets of the guest into this `file`; where a run has several stages, one file each")
 	cmd.Flags().StringVar(&flags.pcapLimit, "pcap-limit", "64MiB", "end a capture at this `size`")
-	return cmd
 }
 
 func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
@@ -75,6 +80,7 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 		Plan: project.plan, Target: flags.target, Host: run.Plugins(project.host), Sinks: []event.Sink{sink},
 		RunDir: flags.runDir, Keep: flags.keep, Version: version.String(), Hard: hard,
 		ControlDir: project.host.RuntimeDir(), Capture: capture, Record: flags.record,
+		Resume: flags.resume, Source: flags.source(path, project.plan),
 	})
 	if err != nil {
 		return failWith(run.ExitCode(err), err)
@@ -92,6 +98,9 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 	}
 	if result.Dir != "" && (err != nil || !flags.json) {
 		fmt.Fprintln(c.stderr, "  details: "+result.Dir)
+	}
+	if err != nil && len(result.Stages) > 1 && result.Dir != "" {
+		fmt.Fprintln(c.stderr, "  go on:   voidbox resume "+c.runName(result))
 	}
 	if err != nil {
 		return failShown(run.ExitCode(err))

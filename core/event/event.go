@@ -35,6 +35,7 @@ type (
 		Pipeline string   `json:"pipeline,omitempty"`
 		Stages   []string `json:"stages"`
 		Version  string   `json:"version"`
+		Resumes  string   `json:"resumes,omitempty"` // the run that this one goes on with
 	}
 	// StageStarted says that a stage left the queue.
 	StageStarted struct {
@@ -43,6 +44,8 @@ type (
 		LLM     string   `json:"llm,omitempty"`
 		Attempt int      `json:"attempt"`
 		Needs   []string `json:"needs,omitempty"`
+		// Again says why the stage runs although a former run, which this one resumes, has finished it.
+		Again string `json:"again,omitempty"`
 	}
 	// SandboxProgress is a step on the way to a ready sandbox, such as "fetching kernel" or "boot: modules".
 	SandboxProgress struct {
@@ -125,7 +128,7 @@ type (
 		Message string `json:"message"`
 		Remedy  string `json:"remedy,omitempty"`
 	}
-	// StageFinished is the last event of a stage. A stage that was skipped sends no StageStarted.
+	// StageFinished is the last event of a stage. A stage that was skipped, or reused from a former run, sends no StageStarted.
 	StageFinished struct {
 		Status  Status        `json:"status"`
 		Output  string        `json:"output,omitempty"`
@@ -136,6 +139,9 @@ type (
 		Totals  Totals        `json:"totals"`
 		Traffic Traffic       `json:"traffic,omitzero"`
 		Took    time.Duration `json:"took_ns"`
+		// ReusedFrom is the run whose result this is, and Reused what it spent on it. Totals are nothing then.
+		ReusedFrom string `json:"reused_from,omitempty"`
+		Reused     Totals `json:"reused_totals,omitzero"`
 	}
 	// RunFinished is the last event.
 	RunFinished struct {
@@ -145,6 +151,7 @@ type (
 		Error   string         `json:"error,omitempty"`
 		Remedy  string         `json:"remedy,omitempty"`
 		Totals  Totals         `json:"totals"`
+		Reused  Totals         `json:"reused_totals,omitzero"` // spent by former runs on stages that were used again
 		Traffic Traffic        `json:"traffic,omitzero"`
 		Took    time.Duration  `json:"took_ns"`
 	}

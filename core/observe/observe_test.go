@@ -58,7 +58,7 @@ func TestRunDirKeepsEventsResultAndArtefacts(t *testing.T) {
 		}
 		return nil
 	})
-	if want := []string{"artefacts/stage_.._.._x/tmp_.._out.md", "events.jsonl", "result.json"}; !reflect.DeepEqual(files, want) {
+	if want := []string{"artefacts/stage_.._.._x-29e14d68/tmp_.._out.md-6d1fc636", "events.jsonl", "result.json"}; !reflect.DeepEqual(files, want) {
 		t.Errorf("files %v", files)
 	}
 	var types []string

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,6 +13,9 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/event"
 )
+
+// eventsFile is also what a run that lives holds locked.
+const eventsFile = "events.jsonl"
 
 // Limits of a run directory.
 const (
@@ -55,9 +60,13 @@ func CreateRunDir(path string) (*RunDir, error) {
 	if len(entries) > 0 {
 		return nil, fmt.Errorf("the run directory %s is not empty", path)
 	}
-	events, err := os.OpenFile(filepath.Join(path, "events.jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	events, err := os.OpenFile(filepath.Join(path, eventsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make the run directory: %w", err)
+	}
+	if err := hold(events); err != nil {
+		events.Close()
+		return nil, fmt.Errorf("make the run directory: lock it: %w", err)
 	}
 	return &RunDir{path: path, events: events}, nil
 }
@@ -112,11 +121,7 @@ func (d *RunDir) Err() error {
 
 // WriteResult writes result.json.
 func (d *RunDir) WriteResult(result any) error {
-	content, err := json.MarshalIndent(result, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write result.json: %w", err)
-	}
-	return replaceFile(filepath.Join(d.path, "result.json"), append(content, '\n'))
+	return writeDocument(filepath.Join(d.path, "result.json"), result)
 }
 
 // WriteArtefact writes a file below artefacts/<stage>.
@@ -149,16 +154,18 @@ func (d *RunDir) Close() error {
 
 var notInFileName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
-// fileName makes a plain file name of a stage's ID or a guest's path.
+// fileName makes a plain file name of a stage's ID or a guest's path. Where that takes something away, a digest tells names apart
+// that would be one.
 func fileName(s string) string {
-	s = strings.Trim(notInFileName.ReplaceAllString(s, "_"), "._")
-	if len(s) > 100 {
-		s = s[:100]
+	name := strings.Trim(notInFileName.ReplaceAllString(s, "_"), "._")
+	if len(name) > 100 {
+		name = name[:100]
 	}
-	if s == "" {
-		return "_"
+	if name == s {
+		return name
 	}
-	return s
+	sum := sha256.Sum256([]byte(s))
+	return strings.TrimPrefix(name+"-"+hex.EncodeToString(sum[:4]), "-")
 }
 
 // replaceFile puts a file in place whole.

@@ -213,15 +213,17 @@ type Results map[string]Result
 
 // Result is what a stage produced.
 type Result struct {
-	Output       string
-	Model        string
-	Turns        int
-	Tools        []string // names of the tools called, in order
-	InputTokens  uint64
-	OutputTokens uint64
-	CostUSD      float64
-	CostKnown    bool
-	Duration     time.Duration
+	Output       string        `json:"output"`
+	Model        string        `json:"model,omitempty"`
+	Turns        int           `json:"turns"`
+	Tools        []string      `json:"tools,omitempty"` // names of the tools called, in order
+	InputTokens  uint64        `json:"input_tokens"`
+	OutputTokens uint64        `json:"output_tokens"`
+	CostUSD      float64       `json:"cost_usd"`
+	CostKnown    bool          `json:"cost_known"`
+	Duration     time.Duration `json:"duration_ns"`
+	// Artefacts is the directory of the host that holds what the agent left; empty without any. It is not part of a record.
+	Artefacts string `json:"-"`
 }
 
 // Output is a named value of a pipeline.

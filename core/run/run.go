@@ -37,6 +37,11 @@ type Config struct {
 	// RunDir is the directory to write the run to. Empty means one below observe.DefaultDir; NoRunDir means none.
 	RunDir   string
 	NoRunDir bool
+	// Resume is the directory of a run of the same target that this one goes on with: stages that succeeded there, and that nothing
+	// has changed of, do not run again. Empty means none.
+	Resume string
+	// Source says, in the run directory, how to load the plan again.
+	Source observe.Source
 	// Overlays is where what guests write to mounts of mode overlay is kept. Empty means the run directory; without one it goes
 	// with the sandbox.
 	Overlays string
@@ -73,8 +78,10 @@ type Result struct {
 	Output   string                 `json:"output,omitempty"` // of the only last stage
 	Outputs  map[string]any         `json:"outputs,omitempty"`
 	Stages   map[string]StageResult `json:"stages,omitempty"` // by stage ID
-	Totals   event.Totals           `json:"totals"`
+	Totals   event.Totals           `json:"totals"`           // spent by this run
 	Traffic  event.Traffic          `json:"traffic,omitzero"`
+	Resumes  string                 `json:"resumes,omitempty"`      // the run that this one went on with
+	Reused   event.Totals           `json:"reused_totals,omitzero"` // spent by former runs on what was used again
 	Started  time.Time              `json:"started"`
 	Duration time.Duration          `json:"duration_ns"`
 	Dir      string                 `json:"dir,omitempty"` // the run directory
@@ -92,7 +99,10 @@ type StageResult struct {
 	Tools    []string      `json:"tools,omitempty"`
 	Totals   event.Totals  `json:"totals"`           // of all attempts
 	Traffic  event.Traffic `json:"traffic,omitzero"` // of all attempts
-	Duration time.Duration `json:"duration_ns"`
+	// ReusedFrom is the run whose result this is, and Reused what it spent; then there was no attempt in this one.
+	ReusedFrom string        `json:"reused_from,omitempty"`
+	Reused     event.Totals  `json:"reused_totals,omitzero"`
+	Duration   time.Duration `json:"duration_ns"`
 }
 
 // Run is one execution of a plan.
@@ -104,6 +114,7 @@ type Run struct {
 	prices price.Table
 	tape   *cassette.Recorder // nil without Record
 	dir    *observe.RunDir    // nil without one
+	former *former            // nil for a run that begins at the beginning
 
 	ctx      context.Context // of the run's work; set by Run
 	stop     context.CancelCauseFunc
@@ -139,7 +150,13 @@ func New(cfg Config) (*Run, error) {
 			return nil, &ConfigError{Err: err}
 		}
 	}
-	return &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}, nil
+	r := &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}
+	if cfg.Resume != "" {
+		if r.former, err = openFormer(cfg.Resume, t); err != nil {
+			return nil, &ConfigError{Err: err}
+		}
+	}
+	return r, nil
 }
 
 func (cfg Config) withDefaults() Config {
@@ -186,6 +203,12 @@ func (r *Run) Run(ctx context.Context) (Result, error) {
 	if r.dir != nil {
 		result.Dir = r.dir.Path()
 	}
+	if r.former != nil {
+		result.Resumes = r.former.run
+	}
+	if err := r.writeManifest(result); err != nil {
+		r.root.Emit(event.Warning{Message: "the run cannot be resumed: " + event.Clean(err.Error())})
+	}
 	deafen := r.listen(control.Info{Run: r.id, Plan: result.Plan, Target: result.Target, Started: result.Started})
 	err := r.execute(&result)
 	r.keep(ctx)
@@ -214,7 +237,7 @@ func (r *Run) openDir() (err error) {
 
 // execute does the work of the target.
 func (r *Run) execute(result *Result) error {
-	started := event.RunStarted{Plan: r.cfg.Plan.Name, Version: r.cfg.Version, Stages: []string{}}
+	started := event.RunStarted{Plan: r.cfg.Plan.Name, Version: r.cfg.Version, Stages: []string{}, Resumes: result.Resumes}
 	if r.target.pipeline != nil {
 		started.Pipeline = r.target.pipeline.Name
 	}
@@ -268,7 +291,7 @@ func (r *Run) finish(result Result, err error) (Result, error) {
 	}
 	r.root.Emit(event.RunFinished{
 		Status: result.Status, Output: result.Output, Outputs: result.Outputs, Error: result.Error, Remedy: event.Clean(errdef.Remedy(err)),
-		Totals: result.Totals, Traffic: result.Traffic, Took: result.Duration,
+		Totals: result.Totals, Reused: result.Reused, Traffic: result.Traffic, Took: result.Duration,
 	})
 	result, writeErr := r.write(result)
 	if r.tape != nil {

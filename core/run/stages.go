@@ -9,6 +9,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/pipeline"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/price"
@@ -24,6 +25,7 @@ type stageState struct {
 	totals   event.Totals
 	started  time.Time
 	duration time.Duration
+	reused   *observe.StageRecord // of a former run, that stands for this one
 }
 
 // runStages executes a pipeline, or a single agent as a pipeline of one stage.
@@ -99,10 +101,26 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
 	}
+	skills, err := skill.Load(ctx, bound.Skills, r.store)
+	if err != nil {
+		return plan.Result{}, &ConfigError{Err: err}
+	}
+	made, err := r.madeFrom(bound, skills)
+	if err != nil {
+		return plan.Result{}, err
+	}
+	again := ""
+	if attempt == 1 {
+		var rec observe.StageRecord
+		var ok bool
+		if rec, ok, again = r.reusable(s, made); ok {
+			return r.reuse(s, rec)
+		}
+	}
 	state.events.Emit(event.StageStarted{
-		Agent: bound.Agent, Sandbox: bound.Sandbox.Name, LLM: bound.LLM.Plugin + "." + bound.LLM.Label, Attempt: attempt, Needs: s.Needs,
+		Agent: bound.Agent, Sandbox: bound.Sandbox.Name, LLM: bound.LLM.Plugin + "." + bound.LLM.Label, Attempt: attempt, Needs: s.Needs, Again: again,
 	})
-	report, err := r.attempt(ctx, s, attempt, bound, state.events)
+	report, err := r.attempt(ctx, s, attempt, bound, skills, state.events)
 	state.totals = state.totals.Add(report.Totals)
 	if err != nil {
 		return report.Result(), r.blame(err)
@@ -110,15 +128,12 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	if err := r.saveOutput(s, bound, report.Output); err != nil {
 		state.events.Emit(event.Warning{Message: event.Clean(err.Error())})
 	}
+	r.record(s, made, report.Result())
 	return report.Result(), nil
 }
 
 // attempt lets the agent work in a sandbox of its own.
-func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, events event.Scope) (agent.Report, error) {
-	skills, err := skill.Load(ctx, bound.Skills, r.store)
-	if err != nil {
-		return agent.Report{}, &ConfigError{Err: err}
-	}
+func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, skills []skill.Skill, events event.Scope) (agent.Report, error) {
 	// The provider comes up while the sandbox does.
 	r.crew.begin(r.ctx, bound.LLM, llmRequest(bound.LLM))
 	loan, err := r.lendTo(ctx, bound, events)
@@ -211,6 +226,9 @@ func (r *Run) stageFinished(s *plan.Stage, o pipeline.Outcome) {
 		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals,
 		Traffic: r.networks.of(s.ID()), Took: state.duration,
 	}
+	if rec := state.reused; rec != nil {
+		finished.ReusedFrom, finished.Reused = rec.Run, rec.Totals
+	}
 	if o.Err != nil {
 		finished.Error, finished.Remedy = event.Clean(o.Err.Error()), event.Clean(errdef.Remedy(o.Err))
 	}
@@ -239,6 +257,10 @@ func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
 		}
 		if o.Err != nil {
 			sr.Error = event.Clean(o.Err.Error())
+		}
+		if rec := state.reused; rec != nil {
+			sr.Attempts, sr.ReusedFrom, sr.Reused = 0, rec.Run, rec.Totals
+			result.Reused = result.Reused.Add(rec.Totals)
 		}
 		result.Stages[s.ID()] = sr
 		result.Totals = result.Totals.Add(state.totals)

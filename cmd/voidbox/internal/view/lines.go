@@ -33,7 +33,7 @@ func (w *writer) event(e event.Event) {
 		w.stages = len(d.Stages)
 	case event.StageStarted:
 		if w.stages > 1 || d.Attempt > 1 {
-			w.line(e.Stage, w.style.bold("started")+attempt(d.Attempt))
+			w.line(e.Stage, w.style.bold("started")+attempt(d.Attempt)+w.style.dim(again(d.Again)))
 		}
 	case event.SandboxReady:
 		w.line(e.Stage, w.style.good("✓")+" sandbox "+clean(d.Sandbox)+" ready in "+seconds(d.Took)+w.style.dim("  "+environment(d)))
@@ -110,6 +110,8 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 	case d.Status == event.Failed:
 		w.blamed = true
 		w.line(stage, w.style.bad("✗ ")+clean(d.Error)+remedy(d.Remedy))
+	case d.ReusedFrom != "":
+		w.line(stage, w.style.good("✓")+" reused from run "+clean(d.ReusedFrom)+w.style.dim(cost(d.Reused)))
 	case w.stages > 1 && d.Status == event.Skipped:
 		w.line(stage, w.style.dim("– skipped: "+clean(d.Error)))
 	case w.stages > 1:
@@ -118,7 +120,8 @@ func (w *writer) stageFinished(stage string, d event.StageFinished) {
 }
 
 func (w *writer) runFinished(d event.RunFinished) {
-	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + after(d.Status) + seconds(d.Took) + w.style.dim(cost(d.Totals)+traffic(d.Traffic))
+	line := w.mark(d.Status) + " " + w.style.bold(string(d.Status)) + after(d.Status) + seconds(d.Took) +
+		w.style.dim(cost(d.Totals)+reused(d.Reused)+traffic(d.Traffic))
 	if d.Status == event.Failed && d.Error != "" && !w.blamed {
 		line += ": " + clean(d.Error) + remedy(d.Remedy)
 	}
@@ -197,6 +200,22 @@ func attempt(n int) string {
 		return ""
 	}
 	return fmt.Sprintf(" (attempt %d)", n)
+}
+
+// again says why a stage of a resumed run is not reused.
+func again(why string) string {
+	if why == "" {
+		return ""
+	}
+	return " again, since " + clean(why)
+}
+
+// reused shows what a resumed run did not have to spend.
+func reused(t event.Totals) string {
+	if t == (event.Totals{}) {
+		return ""
+	}
+	return " · reused:" + strings.TrimPrefix(cost(t), " ·")
 }
 
 func remedy(text string) string {
