@@ -88,4 +88,3 @@ func (c *cli) runName(r run.Result) string {
 	}
 	return r.Dir
 }
-
