@@ -104,6 +104,11 @@ func (r *Reader) Wait(ctx context.Context) error {
 	}
 }
 
+// Pending tells whether there may be a record, for those who look for one again and again. It costs next to nothing.
+func (r *Reader) Pending() bool {
+	return !r.lane.link.isDown() && (r.next != r.prod || r.ring.prod.Load() != r.prod)
+}
+
 // Arm is Wait for those who wait for other things as well: it releases and asks for a kick, which is an event of Event. It returns false
 // if there is a record already.
 func (r *Reader) Arm() bool {

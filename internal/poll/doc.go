@@ -11,5 +11,10 @@
 // never without work for so long parks for a moment once a millisecond all the same, so that whatever else the processor has to run gets
 // it, even if it is the only one.
 //
+// Before it blocks, it looks for a while (look.go): at the descriptors, and at memory that a peer writes to, of which it has not asked to be
+// told yet. A processor that nobody needs halts, and to be woken on a halted one takes tens of microseconds, which six times over was
+// most of a packet's way through a network. Between two looks it gives the processor to whoever else has something to run there, and it
+// does not look where that has not paid.
+//
 // The runtime can take it that a thread of its own does not come back for so long: what stops the world interrupts the call by a signal.
 package poll

@@ -27,6 +27,7 @@ type Poller struct {
 	wake  int // eventfd
 	clock int // timerfd; nobody reads these two, since they are edge-triggered
 
+	looker  looker
 	ticking bool // the clock runs
 	moved   bool // since it does, there was something to do
 	asleep  atomic.Bool
@@ -86,14 +87,19 @@ func (p *Poller) poke() {
 	_, _ = unix.Write(p.wake, one[:])
 }
 
-// Sleepy says that the caller is about to Wait: what it finds to do from here on was there before, or comes with a Wake.
-func (p *Poller) Sleepy() { p.asleep.Store(true) }
+// Worker is who waits.
+type Worker interface {
+	// Pending tells whether there is something to do that no descriptor announces. It is asked again and again.
+	Pending() bool
+	// Arm has descriptors of the poller's, or Wake, announce that from here on. It returns false if there is something to do already.
+	Arm() bool
+	// Idle is called once there was nothing to do for a millisecond, before it becomes a long wait.
+	Idle()
+}
 
-// Wait returns events, or none. It waits for some if block is set, for which the caller has to have looked for something to do since
-// Sleepy; idle is called once that has taken a millisecond, before it becomes a long wait. Whoever always finds something to do is kept
-// from the processor for a moment once a millisecond, if others need it.
-func (p *Poller) Wait(events []unix.EpollEvent, block bool, idle func()) (int, error) {
-	defer p.asleep.Store(false)
+// Wait returns events, or none. It waits for some unless w is busy. Whoever always finds something to do is kept from the processor for a
+// moment once a millisecond, if others need it.
+func (p *Poller) Wait(events []unix.EpollEvent, w Worker, busy bool) (n int, err error) {
 	if p.closed.Load() {
 		return 0, ErrClosed
 	}
@@ -103,15 +109,17 @@ func (p *Poller) Wait(events []unix.EpollEvent, block bool, idle func()) (int, e
 			return 0, err
 		}
 	}
-	timeout := 0
-	if block {
-		timeout = forever
+	if busy {
+		n, err = wait(p.fd, events, 0)
+	} else if n, busy, err = p.look(events, w); n == 0 && !busy && err == nil {
+		n, busy, err = p.sleep(events, w)
+		p.looker.slept(time.Now())
+		defer p.asleep.Store(false)
 	}
-	n, err := wait(p.fd, events, timeout)
 	if err != nil {
 		return 0, err
 	}
-	p.moved = p.moved || !block
+	p.moved = p.moved || busy
 	for i := range n {
 		switch events[i].Fd {
 		case int32(p.clock):
@@ -129,7 +137,32 @@ func (p *Poller) Wait(events []unix.EpollEvent, block bool, idle func()) (int, e
 	case n > 1: // somebody has called Wake
 		return n, nil
 	}
-	idle()
+	return p.rest(events, w)
+}
+
+// sleep waits until something is announced, or the tick. busy says that there was something to do.
+func (p *Poller) sleep(events []unix.EpollEvent, w Worker) (n int, busy bool, err error) {
+	p.asleep.Store(true)
+	busy = !w.Arm()
+	timeout := forever
+	if busy {
+		timeout = 0
+	}
+	n, err = wait(p.fd, events, timeout)
+	return n, busy, err
+}
+
+// rest waits for as long as it takes.
+func (p *Poller) rest(events []unix.EpollEvent, w Worker) (int, error) {
+	defer p.asleep.Store(false)
+	p.asleep.Store(true)
+	if !w.Arm() {
+		return 0, nil
+	}
+	if n, err := wait(p.fd, events, 0); n > 0 || err != nil {
+		return n, err
+	}
+	w.Idle()
 	return p.park(events)
 }
 

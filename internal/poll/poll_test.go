@@ -36,6 +36,21 @@ func newEvent(t *testing.T) int {
 	return fd
 }
 
+// worker is a Worker of functions, each of which may be nil.
+type worker struct {
+	pending func() bool
+	arm     func() bool
+	idle    func()
+}
+
+func (w worker) Pending() bool { return w.pending != nil && w.pending() }
+func (w worker) Arm() bool     { return w.arm == nil || w.arm() }
+func (w worker) Idle() {
+	if w.idle != nil {
+		w.idle()
+	}
+}
+
 func kick(t *testing.T, fd int) {
 	t.Helper()
 	if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
@@ -48,8 +63,7 @@ func await(t *testing.T, p *Poller, fd int) unix.EpollEvent {
 	t.Helper()
 	var events [8]unix.EpollEvent
 	for {
-		p.Sleepy()
-		n, err := p.Wait(events[:], true, func() {})
+		n, err := p.Wait(events[:], worker{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +123,9 @@ func TestWakeEndsAWait(t *testing.T) {
 		}
 	})
 	var events [8]unix.EpollEvent
+	work := func() bool { return asked.Load() > done.Load() }
 	for done.Load() < 1000 {
-		p.Sleepy()
-		if _, err := p.Wait(events[:], asked.Load() == done.Load(), func() {}); err != nil {
+		if _, err := p.Wait(events[:], worker{pending: work, arm: func() bool { return !work() }}, work()); err != nil {
 			t.Fatal(err)
 		}
 		if asked.Load() > done.Load() {
@@ -152,7 +166,7 @@ func TestOthersGetTheProcessor(t *testing.T) {
 	})
 	var events [8]unix.EpollEvent
 	for i := 0; !came.Load(); i++ {
-		if _, err := p.Wait(events[:], false, func() {}); err != nil {
+		if _, err := p.Wait(events[:], worker{}, true); err != nil {
 			t.Fatal(err)
 		}
 		if i == 1000 {
@@ -169,7 +183,6 @@ func TestWakeAtTheTick(t *testing.T) {
 	p := newPoller(t)
 	var events [8]unix.EpollEvent
 	for range 50 {
-		p.Sleepy()
 		p.ticking = true
 		if err := unix.TimerfdSettime(p.clock, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 1}}, nil); err != nil {
 			t.Fatal(err)
@@ -179,8 +192,12 @@ func TestWakeAtTheTick(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.moved = false
-		p.Wake()
-		if _, err := p.Wait(events[:], true, func() { t.Error("idle, and there is something to do") }); err != nil {
+		w := worker{idle: func() { t.Error("idle, and there is something to do") }}
+		w.arm = func() bool {
+			p.Wake()
+			return true
+		}
+		if _, err := p.Wait(events[:], w, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,17 +210,16 @@ func TestIdleIsTold(t *testing.T) {
 	}
 	var events [8]unix.EpollEvent
 	for begin := time.Now(); time.Since(begin) < 5*tick; { // always something to do, until there is nothing
-		if _, err := p.Wait(events[:], false, func() { t.Error("idle in between") }); err != nil {
+		if _, err := p.Wait(events[:], worker{idle: func() { t.Error("idle in between") }}, true); err != nil {
 			t.Fatal(err)
 		}
 	}
 	idle := 0
 	for idle == 0 {
-		p.Sleepy()
-		if _, err := p.Wait(events[:], true, func() {
+		if _, err := p.Wait(events[:], worker{idle: func() {
 			idle++
 			kick(t, fd)
-		}); err != nil {
+		}}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,8 +231,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	go func() {
 		var events [8]unix.EpollEvent
 		for {
-			p.Sleepy()
-			if _, err := p.Wait(events[:], true, p.Close); err != nil {
+			if _, err := p.Wait(events[:], worker{idle: p.Close}, false); err != nil {
 				ended <- err
 				return
 			}

@@ -110,7 +110,7 @@ func (m *Mover) move() error {
 			}
 			busy = busy || more
 		}
-		n, err := m.poller.Wait(events[:], !busy && m.arm(), func() {})
+		n, err := m.poller.Wait(events[:], (*waiting)(m), busy)
 		if err != nil {
 			return err
 		}
@@ -122,9 +122,21 @@ func (m *Mover) move() error {
 	}
 }
 
-// arm asks for the events that move needs to go on, and returns false if it can go on.
-func (m *Mover) arm() bool {
-	m.poller.Sleepy()
+// waiting is a Mover that waits: a poll.Worker.
+type waiting Mover
+
+// Pending implements poll.Worker.
+func (m *waiting) Pending() bool {
+	for _, l := range m.lanes {
+		if l.In.Pending() {
+			return true
+		}
+	}
+	return false
+}
+
+// Arm implements poll.Worker.
+func (m *waiting) Arm() bool {
 	for i, l := range m.lanes {
 		if !l.In.Arm() || m.full[i] && !l.Out.Arm(link.KindFrame, MaxFrame) {
 			return false
@@ -132,6 +144,9 @@ func (m *Mover) arm() bool {
 	}
 	return true
 }
+
+// Idle implements poll.Worker.
+func (m *waiting) Idle() {}
 
 // down moves a batch from a lane to its queue and tells whether there may be more.
 func (m *Mover) down(i int) (more bool, err error) {

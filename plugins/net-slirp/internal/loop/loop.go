@@ -30,9 +30,11 @@ type Source interface {
 	Begin()
 	// Work does a part of it and tells whether there may be more.
 	Work() bool
-	// Flush shows others what was gathered.
+	// Flush ends the turn and shows others what was gathered.
 	Flush()
-	// Arm ends the turn and asks for events of descriptors that the loop watches. It returns false if there is work already.
+	// Pending tells whether there is something to work on.
+	Pending() bool
+	// Arm asks for events of descriptors that the loop watches. It returns false if there is work already.
 	Arm() bool
 	// Idle is called when there was nothing to do for a while.
 	Idle()
@@ -161,11 +163,12 @@ func (l *Loop) run() {
 	defer close(l.ended)
 	var events [maxEvents]unix.EpollEvent
 	for {
+		l.begin()
 		busy := l.work()
 		others()
 		l.runTasks()
 		l.flush()
-		n, err := l.poller.Wait(events[:], !busy && l.nothingToDo(), l.idle)
+		n, err := l.poller.Wait(events[:], (*waiting)(l), busy || len(l.again) > 0)
 		if err != nil {
 			return
 		}
@@ -207,12 +210,23 @@ func (l *Loop) runTasks() {
 	}
 }
 
-// nothingToDo tells whether the loop may wait. What comes afterwards wakes it.
-func (l *Loop) nothingToDo() bool {
-	if len(l.again) > 0 {
-		return false
+// waiting is a Loop that waits: a poll.Worker.
+type waiting Loop
+
+// Pending implements poll.Worker.
+func (l *waiting) Pending() bool {
+	for _, s := range l.sources {
+		if s.Pending() {
+			return true
+		}
 	}
-	l.poller.Sleepy()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.tasks) > 0
+}
+
+// Arm implements poll.Worker.
+func (l *waiting) Arm() bool {
 	for _, s := range l.sources {
 		if !s.Arm() {
 			return false
@@ -223,15 +237,16 @@ func (l *Loop) nothingToDo() bool {
 	return len(l.tasks) == 0
 }
 
-func (l *Loop) flush() {
+// Idle implements poll.Worker.
+func (l *waiting) Idle() {
 	for _, s := range l.sources {
-		s.Flush()
+		s.Idle()
 	}
 }
 
-func (l *Loop) idle() {
+func (l *Loop) flush() {
 	for _, s := range l.sources {
-		s.Idle()
+		s.Flush()
 	}
 }
 

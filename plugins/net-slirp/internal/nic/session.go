@@ -103,16 +103,23 @@ func (s *session) Work() (more bool) {
 // Flush implements loop.Source.
 func (s *session) Flush() {
 	for _, l := range s.lanes {
-		l.mu.Lock()
-		l.publish()
-		l.mu.Unlock()
+		l.setTurn(false)
 	}
+}
+
+// Pending implements loop.Source.
+func (s *session) Pending() bool {
+	for _, l := range s.lanes {
+		if l.in.Pending() {
+			return true
+		}
+	}
+	return false
 }
 
 // Arm implements loop.Source.
 func (s *session) Arm() bool {
 	for _, l := range s.lanes {
-		l.setTurn(false)
 		if !l.in.Arm() || !l.armQueue() {
 			return false
 		}
