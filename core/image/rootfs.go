@@ -83,9 +83,17 @@ func (c *Cache) Image(ctx context.Context, s source.Source) (*Image, error) {
 		if img != nil || err != nil {
 			return img, err
 		}
+		if name, ok := strings.CutPrefix(s.Ref, AgentPrefix); ok {
+			name, _, _ = strings.Cut(name, ":")
+			return nil, errdef.New(errdef.ErrNotFound, "the image %s is not in the cache", s).WithRemedy("build it: voidbox agent-image %s", name)
+		}
 	}
 	return c.Pull(ctx, s)
 }
+
+// AgentPrefix begins the names of images that `voidbox agent-image` builds (core/agentimage). They are in the cache or nowhere: no
+// registry is asked for them.
+const AgentPrefix = "localhost/voidbox/"
 
 // Pull is Image, but asks a registry in any case.
 func (c *Cache) Pull(ctx context.Context, s source.Source) (*Image, error) {

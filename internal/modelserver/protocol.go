@@ -37,6 +37,8 @@ type ToolCall struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Arguments json.RawMessage `json:"arguments"`
+
+	custom bool
 }
 
 // ToolResult answers a ToolCall.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // The Responses API, without state on the server: every request brings the whole conversation as a list of items.
@@ -27,7 +28,9 @@ type responseItem struct {
 	Content   json.RawMessage `json:"content"`
 	CallID    string          `json:"call_id"`
 	Name      string          `json:"name"`
+	Namespace string          `json:"namespace"`
 	Arguments string          `json:"arguments"`
+	Input     string          `json:"input"`
 	Output    json.RawMessage `json:"output"`
 	Encrypted string          `json:"encrypted_content"`
 }
@@ -91,14 +94,14 @@ func (in responsesRequest) conversation() (Request, error) {
 				return req, fmt.Errorf("input[%d]: the encrypted content could not be verified", i)
 			}
 			reasoned = true
-		case "function_call":
+		case "function_call", "custom_tool_call":
 			if isSigned(item.CallID) && !reasoned {
 				return req, fmt.Errorf("input[%d]: 'function_call' was provided without its required 'reasoning' item", i)
 			}
 			open[item.CallID] = true
 			m := last("assistant")
-			m.Calls = append(m.Calls, ToolCall{ID: item.CallID, Name: item.Name, Arguments: json.RawMessage(item.Arguments)})
-		case "function_call_output":
+			m.Calls = append(m.Calls, ToolCall{ID: item.CallID, Name: item.tool(), Arguments: json.RawMessage(item.Arguments + item.Input)})
+		case "function_call_output", "custom_tool_call_output":
 			if !open[item.CallID] {
 				return req, fmt.Errorf("input[%d]: no tool call found for function call output with call_id %s", i, item.CallID)
 			}
@@ -144,11 +147,31 @@ func itemsOf(turn Turn) []map[string]any {
 		})
 	}
 	for i, c := range turn.Calls {
-		items = append(items, map[string]any{
-			"type": "function_call", "id": fmt.Sprintf("fc_%d", i), "call_id": c.ID, "name": c.Name, "arguments": string(c.Arguments), "status": "completed",
-		})
+		items = append(items, callItem(fmt.Sprintf("fc_%d", i), c))
 	}
 	return items
+}
+
+// tool is the name of a call's tool, with its namespace in front: "mcp__server.tool".
+func (i responseItem) tool() string {
+	if i.Namespace != "" {
+		return i.Namespace + "." + i.Name
+	}
+	return i.Name
+}
+
+// callItem is a call as the protocol has it: by namespace and name where the name has a dot, and of a custom tool, which takes text
+// and no JSON, where the rule says so.
+func callItem(id string, c ToolCall) map[string]any {
+	item := map[string]any{"type": "function_call", "id": id, "call_id": c.ID, "name": c.Name, "arguments": string(c.Arguments), "status": "completed"}
+	if space, name, ok := strings.Cut(c.Name, "."); ok {
+		item["namespace"], item["name"] = space, name
+	}
+	if c.custom {
+		item["type"], item["input"] = "custom_tool_call", item["arguments"]
+		delete(item, "arguments")
+	}
+	return item
 }
 
 // responseEvents is a turn as the stream tells it.
@@ -185,6 +208,8 @@ func responseEvents(model string, turn Turn, fault Fault) [][]byte {
 			delta("response.output_text.delta", turn.Text)
 		case "function_call":
 			delta("response.function_call_arguments.delta", item["arguments"].(string))
+		case "custom_tool_call":
+			delta("response.custom_tool_call_input.delta", item["input"].(string))
 		}
 		send("response.output_item.done", map[string]any{"output_index": i, "item": item})
 	}

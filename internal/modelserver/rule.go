@@ -20,6 +20,8 @@ type Rule struct {
 	Times     int    `json:"times,omitempty"`
 	// Raw lets Arguments be no JSON.
 	Raw bool `json:"raw,omitempty"`
+	// Custom calls a tool that takes text, which the Responses API knows: Codex has its models write programs for one.
+	Custom bool `json:"custom,omitempty"`
 	// Thinking is reasoned before. A turn that thought and called a tool is signed, where the protocol knows of that, and the
 	// conversation is refused when the reasoning does not come back.
 	Thinking string `json:"thinking,omitempty"`
@@ -58,7 +60,7 @@ func (r rule) apply(req Request, last Message) (Turn, bool, error) {
 		return turn, true, nil
 	}
 	arguments := fill(r.Arguments, jsonEscape)
-	if !r.Raw && !json.Valid([]byte(arguments)) {
+	if !r.Raw && !r.Custom && !json.Valid([]byte(arguments)) {
 		return Turn{}, false, fmt.Errorf("the rule for %q makes arguments that are no JSON: %s", r.Match, arguments)
 	}
 	for i := range max(r.Times, 1) {
@@ -66,7 +68,7 @@ func (r rule) apply(req Request, last Message) (Turn, bool, error) {
 		if i > 0 {
 			id += fmt.Sprintf("_%d", i)
 		}
-		turn.Calls = append(turn.Calls, ToolCall{ID: id, Name: r.Call, Arguments: json.RawMessage(arguments)})
+		turn.Calls = append(turn.Calls, ToolCall{ID: id, Name: r.Call, Arguments: json.RawMessage(arguments), custom: r.Custom})
 	}
 	return turn, true, nil
 }
