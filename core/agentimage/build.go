@@ -15,7 +15,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/image/lock"
-	ociname "github.com/voidbox-run/voidbox/core/image/source"
+	"github.com/voidbox-run/voidbox/core/image/source"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -116,7 +116,7 @@ func (b *Builder) build(ctx context.Context, r Recipe, key, dir string) (*image.
 	if err := l.finish(layers, labels); err != nil {
 		return nil, err
 	}
-	from := ociname.Source{Kind: ociname.Layout, Path: dir}
+	from := source.Source{Kind: source.Layout, Path: dir}
 	img, err := b.Cache.Pull(ctx, from)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (b *Builder) layers(ctx context.Context, r Recipe, l layout) ([]descriptor,
 		layers[0], err = b.debian(working, r, l)
 		return err
 	})
-	from := source{base: b.Registry, client: &http.Client{}, pause: b.pause}
+	from := registry{base: b.Registry, client: &http.Client{}, pause: b.pause}
 	if from.base == "" {
 		from.base = npmjs
 	}
@@ -175,7 +175,7 @@ func (b *Builder) debian(ctx context.Context, r Recipe, l layout) (descriptor, e
 	return l.file(archive)
 }
 
-func fetchLayer(ctx context.Context, from source, p Package, r Recipe, l layout) (d descriptor, err error) {
+func fetchLayer(ctx context.Context, from registry, p Package, r Recipe, l layout) (d descriptor, err error) {
 	pack := repacker{dir: p.dir(), omit: r.Omit, programs: map[string]bool{}}
 	for _, program := range r.Programs {
 		pack.programs[program] = true

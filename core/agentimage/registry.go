@@ -63,15 +63,15 @@ const (
 	stall      = time.Minute // nothing has come for so long
 )
 
-// source is a registry.
-type source struct {
+// registry serves packages.
+type registry struct {
 	base   string
 	client *http.Client
 	pause  time.Duration // the first of the growing pauses between attempts
 }
 
 // tarball is where the registry protocol has a package of that name and version.
-func (s source) tarball(p Package) (string, error) {
+func (s registry) tarball(p Package) (string, error) {
 	u, err := url.Parse(s.base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", errdef.New(errdef.ErrInvalid, "npm's registry %q is not an http or https URL", s.base).
@@ -82,7 +82,7 @@ func (s source) tarball(p Package) (string, error) {
 
 // fetch hands the tarball of a package to use, from its beginning, as often as the network needs. What use has made counts only when
 // fetch returns nil: the sum is known at the end.
-func (s source) fetch(ctx context.Context, p Package, use func(io.Reader) error) error {
+func (s registry) fetch(ctx context.Context, p Package, use func(io.Reader) error) error {
 	from, err := s.tarball(p)
 	if err != nil {
 		return err
@@ -114,10 +114,10 @@ type networkError struct{ err error }
 func (e *networkError) Error() string { return e.err.Error() }
 func (e *networkError) Unwrap() error { return e.err }
 
-func (s source) attempt(ctx context.Context, p Package, from string, use func(io.Reader) error) error {
+func (s registry) attempt(ctx context.Context, p Package, from string, use func(io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing has come for %s", stall)) })
+	watchdog := time.AfterFunc(stall, func() { cancel(&networkError{fmt.Errorf("nothing has come for %s", stall)}) })
 	defer watchdog.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
@@ -141,6 +141,9 @@ func (s source) attempt(ctx context.Context, p Package, from string, use func(io
 	err = use(stream)
 	if body.err == nil {
 		_, _ = io.Copy(io.Discard, stream) // so that the sum is that of the whole
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if body.err != nil {
 		return body.err

@@ -44,6 +44,7 @@ type Server struct {
 	models   []Model
 	pullable []Model
 	received []Received
+	watch    func(Received)
 	faults   []*Fault // of the requests to come
 	every    *Fault   // of those after
 }
@@ -78,13 +79,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
+	in := Received{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: body}
 	s.mu.Lock()
 	if len(s.received) < maxReceived {
-		s.received = append(s.received, Received{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: body})
+		s.received = append(s.received, in)
 	}
+	watch := s.watch
 	s.mu.Unlock()
+	if watch != nil {
+		watch(in)
+	}
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	s.mux.ServeHTTP(w, r)
+}
+
+// Watch has f called with each request before it is answered, which waits for f.
+func (s *Server) Watch(f func(Received)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = f
 }
 
 // Received returns the requests so far.

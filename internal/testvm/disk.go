@@ -33,7 +33,7 @@ func Disk(t testing.TB) string {
 	ctx := image.WithProgress(t.Context(), func(s string) { t.Log(s) })
 	path, err := tests.Disk(ctx, cache, func(s string) { t.Log(s) })
 	if err != nil {
-		missing(t, "no test disk: %v", err)
+		Missing(t, "no test disk: %v", err)
 	}
 	return path
 }

@@ -19,7 +19,7 @@ func Archive(t testing.TB) string {
 	}
 	path, err := Distribution.Tar(image.WithProgress(t.Context(), func(s string) { t.Log(s) }), cache, func(s string) { t.Log(s) })
 	if err != nil {
-		missing(t, "no distribution: %v", err)
+		Missing(t, "no distribution: %v", err)
 	}
 	return path
 }

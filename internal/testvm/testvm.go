@@ -24,7 +24,7 @@ func Require(t testing.TB) Means {
 	t.Helper()
 	means, err := findMeans(t)
 	if err != nil {
-		missing(t, "no VM can run here: %v", err)
+		Missing(t, "no VM can run here: %v", err)
 	}
 	return means
 }
@@ -40,8 +40,8 @@ func findMeans(t testing.TB) (m Means, err error) {
 	return m, err
 }
 
-// missing ends the test.
-func missing(t testing.TB, format string, args ...any) {
+// Missing ends the test for want of something that VMs need: as skipped, or as failed where [RequireEnv] demands VMs.
+func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv(RequireEnv) == "1" {
 		t.Fatalf(format, args...)

@@ -54,7 +54,7 @@ func TestDiskHoldsWhatTestsUse(t *testing.T) {
 	disk := Disk(t)
 	debugfs, err := tool("debugfs", "e2fsprogs")
 	if err != nil {
-		missing(t, "%v", err)
+		Missing(t, "%v", err)
 	}
 	for _, path := range []string{
 		"/usr/bin/bash", "/usr/bin/python3", "/usr/bin/git", "/usr/bin/curl", "/usr/bin/fio", "/usr/bin/iperf3", "/usr/bin/stress-ng",

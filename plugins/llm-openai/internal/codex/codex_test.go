@@ -90,11 +90,22 @@ check_for_update_on_startup = false
 developer_instructions = "a \"b\"\n<c>\u007f"
 model_reasoning_effort = "low"
 
+[analytics]
+enabled = false
+
+[features]
+apps = false
+plugins = false
+remote_plugin = false
+unbounded_connection_retries = false
+
 [model_providers.voidbox]
 name = "voidbox"
 base_url = "http://10.0.2.2:81/v1"
 env_key = "OPENAI_API_KEY"
 wire_api = "responses"
+request_max_retries = 2
+stream_max_retries = 2
 
 [mcp_servers."m"]
 command = "run"

@@ -67,6 +67,21 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 	return p, nil
 }
 
+// retries of a request. The broker says why it refuses one, and a server that is not there is not there.
+const retries = 2
+
+// quiet keeps Codex from servers that are none of the agent's business, and that a sandbox does not reach, and from trying for ever.
+const quiet = `
+[analytics]
+enabled = false
+
+[features]
+apps = false
+plugins = false
+remote_plugin = false
+unbounded_connection_retries = false
+`
+
 // config writes config.toml. Its strings are written as JSON's, whose escapes are among TOML's (TOML 1.0, "String").
 func config(req llm.CLIRequest, baseURL, effort string) []byte {
 	var b bytes.Buffer
@@ -77,8 +92,9 @@ func config(req llm.CLIRequest, baseURL, effort string) []byte {
 	if effort != "" {
 		fmt.Fprintf(&b, "model_reasoning_effort = %s\n", quote(effort))
 	}
-	fmt.Fprintf(&b, "\n[model_providers.%s]\nname = %s\nbase_url = %s\nenv_key = %s\nwire_api = \"responses\"\n",
-		provider, quote(provider), quote(baseURL), quote(keyEnv))
+	b.WriteString(quiet)
+	fmt.Fprintf(&b, "\n[model_providers.%s]\nname = %s\nbase_url = %s\nenv_key = %s\nwire_api = \"responses\"\n"+
+		"request_max_retries = %d\nstream_max_retries = %d\n", provider, quote(provider), quote(baseURL), quote(keyEnv), retries, retries)
 	for _, s := range req.MCPServers {
 		fmt.Fprintf(&b, "\n[mcp_servers.%s]\n", quote(s.Name))
 		if len(s.Command) == 0 {
