@@ -41,6 +41,7 @@ func main() {
 	flag.StringVar(&o.netns, "netns", "", "name or path of the network namespace that plays the guest")
 	flag.StringVar(&o.plugin, "plugin", "slirp", "name of the network plugin")
 	flag.StringVar(&o.bin, "bin", "", "directory of the plugin; built if empty")
+	flag.StringVar(&o.cache, "cache", "", "directory that remembers what plugins are, as voidbox's own does")
 	flag.IntVar(&o.mtu, "mtu", 1500, "MTU")
 	flag.BoolVar(&o.v6, "6", false, "give the guest an IPv6 address too")
 	flag.Func("service", "guest address and port, and the host's: 10.0.2.2:80=127.0.0.1:8080 or =/path (may be repeated)", o.service)
@@ -57,12 +58,12 @@ func main() {
 }
 
 type options struct {
-	netns, plugin, bin, pcap string
-	mtu                      int
-	v6, events               bool
-	services                 []network.Service
-	published                []network.PublishedPort
-	rules                    []network.Rule
+	netns, plugin, bin, cache, pcap string
+	mtu                             int
+	v6, events                      bool
+	services                        []network.Service
+	published                       []network.PublishedPort
+	rules                           []network.Rule
 }
 
 func (o *options) allow(text string) error {
@@ -118,25 +119,31 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer clean()
-	host, err := pluginhost.New(pluginhost.Options{BuiltinDir: bin})
+	host, err := pluginhost.New(pluginhost.Options{BuiltinDir: bin, CacheDir: o.cache})
 	if err != nil {
 		return err
 	}
 	// An interrupt ends the bridge, and then the plugin is asked for its counters.
 	background := context.WithoutCancel(ctx)
 	defer func() { err = errors.Join(err, host.Close(background)) }()
-	begin := time.Now()
+	begin, a := time.Now(), o.attachment()
+	device := o.device(a)
 	plugin, err := host.Start(background, pluginhost.Request{Kind: base.KindNetwork, Name: o.plugin, Instance: "bench"})
 	if err != nil {
 		return err
 	}
-	n, a := plugin.Network(), o.attachment()
+	n := plugin.Network()
 	attached, err := n.Attach(ctx, a)
 	if err != nil {
 		return err
 	}
 	o.follow(ctx, n)
-	if err := o.bridge(ctx, attached.SocketPath, a, func() {
+	q, err := device()
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	if err := o.bridge(ctx, attached.SocketPath, q, func() {
 		log.Printf("ready after %v, plugin is process %d, published %v", time.Since(begin).Round(100*time.Microsecond), plugin.PID(), attached.Published)
 	}); err != nil && ctx.Err() == nil {
 		return err
@@ -153,8 +160,8 @@ func (o *options) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// bridge puts the TAP behind the plugin's link until ctx ends.
-func (o *options) bridge(ctx context.Context, socket string, a network.Attachment, ready func()) error {
+// device begins to make the TAP, as a run makes its VM while the network starts, and returns a function that waits for it.
+func (o *options) device(a network.Attachment) func() (*tap.Queue, error) {
 	path := o.netns
 	if path != "" && !strings.Contains(path, "/") {
 		path = filepath.Join("/run/netns", path)
@@ -164,14 +171,21 @@ func (o *options) bridge(ctx context.Context, socket string, a network.Attachmen
 		g.Gateways = append(g.Gateways, p.Addr())
 	}
 	var q *tap.Queue
-	err := taplink.InNamespace(path, func() (err error) {
-		q, err = g.Make()
-		return err
-	})
-	if err != nil {
-		return err
+	made := make(chan error, 1)
+	go func() {
+		made <- taplink.InNamespace(path, func() (err error) {
+			q, err = g.Make()
+			return err
+		})
+	}()
+	return func() (*tap.Queue, error) {
+		err := <-made
+		return q, err
 	}
-	defer q.Close()
+}
+
+// bridge puts the TAP behind the plugin's link until ctx ends.
+func (o *options) bridge(ctx context.Context, socket string, q *tap.Queue, ready func()) error {
 	l, err := link.Dial(ctx, socket, taplink.Ask())
 	if err != nil {
 		return err

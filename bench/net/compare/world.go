@@ -140,7 +140,7 @@ func (w *world) ours(namespace, plugin string, mtu int, services bool) (*guest, 
 	if err != nil {
 		return nil, err
 	}
-	args := []string{w.program("bench-net"), "-bin", w.bin, "-plugin", plugin, "-netns", namespace, "-mtu", strconv.Itoa(mtu)}
+	args := []string{w.program("bench-net"), "-bin", w.bin, "-cache", filepath.Join(w.bin, "cache"), "-plugin", plugin, "-netns", namespace, "-mtu", strconv.Itoa(mtu)}
 	if services {
 		args = append(args, "-allow", interface0+"/32")
 		for _, port := range []string{echoPort, bulkPort} {
