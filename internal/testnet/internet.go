@@ -21,6 +21,9 @@ var (
 	Host     = netip.MustParsePrefix("192.0.2.2/24")
 	Router   = netip.MustParsePrefix("192.0.2.1/24")
 	Resolver = netip.MustParseAddr("198.51.100.53")
+
+	Host6   = netip.MustParsePrefix("2001:db8:0:2::2/64")
+	Router6 = netip.MustParsePrefix("2001:db8:0:2::1/64")
 )
 
 // Internet is what lies behind the machine's cable. It ends with the process.
@@ -104,13 +107,30 @@ func (i *Internet) connect() (err error) {
 	return here.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: Router.Addr().AsSlice()})
 }
 
+// ConnectIPv6 gives the machine a way to the IPv6 internet, too.
+func (i *Internet) ConnectIPv6() {
+	i.t.Helper()
+	here, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	must(i.t, err)
+	defer here.Close()
+	must(i.t, raise(here, "eth0", Host6))
+	must(i.t, raise(i.net, "cable", Router6))
+	eth, err := here.LinkByName("eth0")
+	must(i.t, err)
+	must(i.t, here.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: Router6.Addr().AsSlice()}))
+}
+
 func raise(h *netlink.Handle, name string, address netip.Prefix) error {
 	dev, err := h.LinkByName(name)
 	if err != nil {
 		return err
 	}
 	if address.IsValid() {
-		if err := h.AddrAdd(dev, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
+		a := netlink.Addr{IPNet: ipNet(address)}
+		if address.Addr().Is6() {
+			a.Flags = unix.IFA_F_NODAD // nobody else can have it
+		}
+		if err := h.AddrAdd(dev, &a); err != nil {
 			return err
 		}
 	}
@@ -123,7 +143,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 
 // settle gives the internet an address.
 func (i *Internet) settle(a netip.Addr) {
-	if i.have[a] || a == Router.Addr() {
+	if i.have[a] || a == Router.Addr() || a == Router6.Addr() {
 		return
 	}
 	i.have[a] = true

@@ -18,13 +18,22 @@ import (
 // Names is the resolver of the internet. What it was not told does not exist.
 type Names struct {
 	mu    sync.Mutex
-	known map[string][]netip.Addr
+	known map[string]entry
 	asked map[string]int
 }
 
+// entry is what is known of a name.
+type entry struct {
+	alias     string // another name, in place of addresses
+	addresses []netip.Addr
+	ttl       uint32
+}
+
+const usualTTL = 60
+
 // newNames starts the resolver.
 func newNames(t testing.TB, i *Internet) *Names {
-	n := &Names{known: map[string][]netip.Addr{}, asked: map[string]int{}}
+	n := &Names{known: map[string]entry{}, asked: map[string]int{}}
 	at := netip.AddrPortFrom(Resolver, 53).String()
 	packets, streams := i.ListenPacket(at), i.Listen(at)
 	var serving sync.WaitGroup
@@ -41,9 +50,30 @@ func newNames(t testing.TB, i *Internet) *Names {
 func (n *Names) AddName(name string, addresses ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	e := n.known[name]
+	e.ttl = usualTTL
 	for _, a := range addresses {
-		n.known[name] = append(n.known[name], netip.MustParseAddr(a))
+		e.addresses = append(e.addresses, netip.MustParseAddr(a))
 	}
+	n.known[name] = e
+}
+
+// SetName gives a name other addresses, which nobody may remember for longer than ttl seconds.
+func (n *Names) SetName(name string, ttl uint32, addresses ...string) {
+	e := entry{ttl: ttl}
+	for _, a := range addresses {
+		e.addresses = append(e.addresses, netip.MustParseAddr(a))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[name] = e
+}
+
+// AddAlias makes a name another one for target.
+func (n *Names) AddAlias(name, target string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[name] = entry{alias: target, ttl: usualTTL}
 }
 
 // Asked tells how often the resolver was asked for a name.
@@ -101,7 +131,7 @@ func (n *Names) answer(query []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	addresses, known := n.lookUp(strings.ToLower(strings.TrimSuffix(q.Name.String(), ".")))
+	chain, known := n.lookUp(strings.ToLower(strings.TrimSuffix(q.Name.String(), ".")))
 	code := dnsmessage.RCodeSuccess
 	if !known {
 		code = dnsmessage.RCodeNameError
@@ -109,14 +139,21 @@ func (n *Names) answer(query []byte) []byte {
 	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{
 		ID: header.ID, Response: true, RecursionDesired: header.RecursionDesired, RecursionAvailable: true, RCode: code,
 	})
-	rr := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60}
 	err = errors.Join(b.StartQuestions(), b.Question(q), b.StartAnswers())
-	for _, a := range addresses {
-		switch {
-		case q.Type == dnsmessage.TypeA && a.Is4():
-			err = errors.Join(err, b.AResource(rr, dnsmessage.AResource{A: a.As4()}))
-		case q.Type == dnsmessage.TypeAAAA && a.Is6():
-			err = errors.Join(err, b.AAAAResource(rr, dnsmessage.AAAAResource{AAAA: a.As16()}))
+	name := q.Name
+	for _, e := range chain {
+		rr := dnsmessage.ResourceHeader{Name: name, Class: q.Class, TTL: e.ttl}
+		if e.alias != "" {
+			name = dnsmessage.MustNewName(e.alias + ".")
+			err = errors.Join(err, b.CNAMEResource(rr, dnsmessage.CNAMEResource{CNAME: name}))
+		}
+		for _, a := range e.addresses {
+			switch {
+			case q.Type == dnsmessage.TypeA && a.Is4():
+				err = errors.Join(err, b.AResource(rr, dnsmessage.AResource{A: a.As4()}))
+			case q.Type == dnsmessage.TypeAAAA && a.Is6():
+				err = errors.Join(err, b.AAAAResource(rr, dnsmessage.AAAAResource{AAAA: a.As16()}))
+			}
 		}
 	}
 	answer, finishErr := b.Finish()
@@ -126,10 +163,17 @@ func (n *Names) answer(query []byte) []byte {
 	return answer
 }
 
-func (n *Names) lookUp(name string) ([]netip.Addr, bool) {
+// lookUp returns what is known of a name, and of those that it is another one for.
+func (n *Names) lookUp(name string) (chain []entry, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked[name]++
-	addresses, known := n.known[name]
-	return addresses, known
+	for range 8 {
+		e, ok := n.known[name]
+		if !ok {
+			break
+		}
+		chain, name = append(chain, e), e.alias
+	}
+	return chain, len(chain) > 0
 }

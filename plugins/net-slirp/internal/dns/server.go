@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,6 +121,9 @@ func (s *Server) serve(from netip.AddrPort, msg []byte, stream bool, send func([
 // resolve finds what to answer.
 func (s *Server) resolve(from netip.AddrPort, q *query, done func(reply)) {
 	if r, ok := s.builtin(q); ok {
+		if asked := strings.TrimSuffix(q.question.Name.String(), "."); q.name == "" && asked != "" {
+			s.deny(from, strings.Trim(strconv.QuoteToASCII(asked), `"`), policy.Verdict{Rule: policy.RuleName, Reason: "not a host name"})
+		}
 		done(r)
 		return
 	}

@@ -324,3 +324,18 @@ func TestReverse(t *testing.T) {
 	}
 	b.expect("8.8.8.8.in-addr.arpa.", dnsmessage.TypePTR, "Success, 60 dns.example.")
 }
+
+// A question for what is no host name is no way out either, and is told of in letters that a line can hold.
+func TestNamesThatAreNone(t *testing.T) {
+	b := newServer(t, open, newUpstream(t).addr)
+	for _, name := range []string{"w\u0435b.example.", "\xff\x00.example.", "a b.example.", "1.2.3.4.", "-a.example.", "."} {
+		b.expect(name, dnsmessage.TypeA, "NameError")
+	}
+	var told []string
+	for _, name := range []string{`w\u0435b.example`, `\xff\x00.example`, "a b.example", "1.2.3.4", "-a.example"} {
+		told = append(told, name+" by "+policy.RuleName)
+	}
+	if got := b.denials(); !slices.Equal(got, told) {
+		t.Errorf("denials: %q; want %q", got, told)
+	}
+}

@@ -79,16 +79,30 @@ func (l *Log) Closed(f policy.Flow, v policy.Verdict, sent, received uint64, las
 	l.add(network.Closed, f, v, sent, received, lasted)
 }
 
+// Refused tells of a packet that is of no flow: a protocol or an address, of hardware perhaps, is none that could be here.
+func (l *Log) Refused(p network.Protocol, source, destination, rule string) {
+	l.tell(network.Event{Kind: network.Denied, Time: time.Now(), Protocol: p, Source: source, Destination: destination, Rule: rule})
+}
+
 func (l *Log) add(kind network.EventKind, f policy.Flow, v policy.Verdict, sent, received uint64, lasted time.Duration) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if len(l.watchers) == 0 {
+	if !l.watched() {
 		return
 	}
-	e := network.Event{
+	l.tell(network.Event{
 		Kind: kind, Time: time.Now(), Protocol: f.Protocol, Source: text(f, f.Source), Destination: text(f, f.Destination),
 		Name: v.Name, Rule: v.Rule, Sent: sent, Received: received, Duration: lasted,
-	}
+	})
+}
+
+func (l *Log) watched() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.watchers) > 0
+}
+
+func (l *Log) tell(e network.Event) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	for w := range l.watchers {
 		w.send(e)
 	}

@@ -35,8 +35,8 @@ type Config struct {
 	Addresses []netip.Addr
 	// ARP, NDP and DHCP answer what they are named after; nil drops it.
 	ARP, NDP, DHCP Responder
-	// Martian is told of a TCP or UDP packet for an address that no host can have: broadcast, multicast, loopback. May be nil.
-	Martian func(protocol uint8, source, destination netip.AddrPort)
+	// Refused is told of each frame that would lead somewhere, or come from somebody, that is not possible here. May be nil.
+	Refused func(Refusal)
 	// SYN is told of each TCP packet that opens a connection, before the stack sees it. May be nil.
 	SYN func(source, destination netip.AddrPort)
 	// UDP takes datagrams, with their headers, that are whole and verified; the stack takes the others, or all if it is nil. The slice is

@@ -26,6 +26,7 @@ func (l *lane) deliver(h link.NetHeader, shared []byte) {
 	copy(ether[:], shared)
 	if !e.hardware(ether[:]) {
 		e.count.badHardware.Add(1)
+		e.refuseFrame(Spoofed, ether, shared)
 		return
 	}
 	// IP packets go up without the Ethernet header: the greatest one just fits a pooled buffer.
@@ -43,6 +44,7 @@ func (l *lane) deliver(h link.NetHeader, shared []byte) {
 		l.deliverIP(h, ether[:], packet, parseIPv6)
 	default:
 		e.count.unknown.Add(1)
+		e.refuse(Refusal{Reason: Foreign, From: MAC(ether[6:12]), To: MAC(ether[:6]), EtherType: kind})
 		packet.Release()
 	}
 }
@@ -82,7 +84,7 @@ func (l *lane) deliverIP(h link.NetHeader, ether []byte, packet *buffer.View, pa
 		l.respond(e.cfg.NDP, ether, packet)
 		return
 	}
-	if !e.admit(h, &p) {
+	if !e.admit(h, ether, &p) {
 		packet.Release()
 		return
 	}
@@ -101,19 +103,24 @@ func (l *lane) deliverIP(h link.NetHeader, ether []byte, packet *buffer.View, pa
 }
 
 // admit judges an IP packet by its addresses and checksums, and counts it if it is refused.
-func (e *Endpoint) admit(h link.NetHeader, p *ipPacket) bool {
+func (e *Endpoint) admit(h link.NetHeader, ether []byte, p *ipPacket) bool {
 	switch {
-	case !e.addresses[p.source]:
-		e.count.badSource.Add(1)
 	case isMartian(p.destination) || e.addresses[p.destination]:
 		e.count.martian.Add(1)
-		if e.cfg.Martian != nil && p.hasPorts {
-			e.cfg.Martian(p.protocol, netip.AddrPortFrom(p.source, p.sourcePort), netip.AddrPortFrom(p.destination, p.destinationPort))
+		if p.hasPorts || !p.destination.IsMulticast() { // group management is no attempt to go anywhere
+			e.refuse(refusal(Martian, ether, p))
 		}
+	case !e.addresses[p.source]:
+		e.count.badSource.Add(1)
+		e.refuse(refusal(Spoofed, ether, p))
 	case !p.matches(h):
 		e.count.badOffload.Add(1)
 	case !p.verify(h):
 		e.count.badChecksum.Add(1)
+	case p.isForeign():
+		e.count.unknown.Add(1)
+		e.refuse(refusal(Foreign, ether, p))
+		return true // for the stack to say that there is no such protocol here
 	default:
 		return true
 	}

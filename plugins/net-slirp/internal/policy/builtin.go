@@ -18,6 +18,8 @@ const (
 	RuleResolver   = "builtin:resolver"
 	RuleName       = "builtin:name"
 	RuleDefault    = "builtin:default"
+	RuleSpoofed    = "builtin:spoofed"  // a source, or a hardware address, that is not the guest's
+	RuleProtocol   = "builtin:protocol" // neither TCP, UDP nor an echo request
 
 	RuleConnections = "builtin:limit-connections"
 	RuleRate        = "builtin:limit-new-connections"

@@ -111,7 +111,7 @@ func (a *attachment) build(path string) (err error) {
 func (a *attachment) cardConfig() nic.Config {
 	guest, gateway := nic.MAC(a.spec.GuestMAC), nic.MAC(a.spec.GatewayMAC)
 	cfg := nic.Config{
-		Loop: a.loop, Guest: guest, Gateway: gateway, MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest), Martian: a.martian,
+		Loop: a.loop, Guest: guest, Gateway: gateway, MTU: a.spec.MTU, Addresses: addresses(a.spec.Guest), Refused: a.refused,
 		ARP: &arp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest},
 		NDP: &ndp.Responder{Guest: guest, Gateway: gateway, Networks: a.spec.Guest, DNS: a.spec.DNS, MTU: a.spec.MTU},
 		SYN: func(from, to netip.AddrPort) { a.tcp.Reuse(from, to) },
@@ -172,15 +172,6 @@ func (a *attachment) close() {
 			_ = c.Close()
 		}
 	})
-}
-
-// martian tells of a packet for an address that no host can have.
-func (a *attachment) martian(protocol uint8, from, to netip.AddrPort) {
-	proto := network.TCP
-	if protocol != tcpProtocol {
-		proto = network.UDP
-	}
-	a.log.Denied(policy.Flow{Protocol: proto, Source: from, Destination: to}, policy.Verdict{Rule: policy.RuleMartian})
 }
 
 func (a *attachment) reevaluate() int {

@@ -72,6 +72,17 @@ func newZonedWorld(t *testing.T, p network.Policy, zone func(name string) string
 
 // denials watches the events and returns what waits for the next denial, which must be by a rule.
 func (w *world) denials() (expect func(what, rule string)) {
+	next := w.denied()
+	return func(what, rule string) {
+		w.T.Helper()
+		if e := next(); e.Rule != rule {
+			w.T.Errorf("%s: %+v; want a denial by %s", what, e, rule)
+		}
+	}
+}
+
+// denied watches the events and returns what waits for the next denial.
+func (w *world) denied() (next func() network.Event) {
 	t := w.T
 	ctx, cancel := context.WithCancel(t.Context())
 	denied, begun := make(chan network.Event, 1000), make(chan struct{})
@@ -90,16 +101,15 @@ func (w *world) denials() (expect func(what, rule string)) {
 	}()
 	t.Cleanup(func() { cancel(); <-watching })
 	<-begun
-	return func(what, rule string) {
+	return func() network.Event {
 		t.Helper()
 		select {
 		case e := <-denied:
-			if e.Rule != rule {
-				t.Errorf("%s: %+v; want a denial by %s", what, e, rule)
-			}
+			return e
 		case <-time.After(20 * time.Second):
-			t.Fatalf("%s: no denial; want one by %s", what, rule)
+			t.Fatal("no denial")
 		}
+		return network.Event{}
 	}
 }
 
