@@ -290,20 +290,35 @@ func (h *host) record(e event.Event) {
 // await waits until an event is what the test wants.
 func (h *host) await(what string, wanted func(event.Data) bool) {
 	h.Helper()
-	for seen := 0; ; {
+	if !h.heard(0, wanted) {
+		h.Fatalf("no event: %s", what)
+	}
+}
+
+// heardSoFar is how many events there were.
+func (h *host) heardSoFar() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.events)
+}
+
+// heard waits until an event, after the first ones, is what the test wants, and tells whether one came.
+func (h *host) heard(first int, wanted func(event.Data) bool) bool {
+	hang := time.After(time.Minute) // a safety net: a hang is a failure
+	for seen := first; ; {
 		h.mu.Lock()
 		fresh, came := h.events[seen:], h.came
 		h.mu.Unlock()
 		for _, e := range fresh {
 			if wanted(e.Data) {
-				return
+				return true
 			}
 		}
 		seen += len(fresh)
 		select {
 		case <-came:
-		case <-time.After(time.Minute): // a safety net: a hang is a failure
-			h.Fatalf("no event: %s", what)
+		case <-hang:
+			return false
 		}
 	}
 }

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	for name, pkg := range map[string]string{
 		"voidbox": "cmd/voidbox", "voidbox-guest-agent": "guest/agent", "voidbox-vmm-kvm": "plugins/vmm-kvm",
 		"voidbox-vmm-qemu": "plugins/vmm-qemu", "voidbox-network-slirp": "plugins/net-slirp", "voidbox-network-tap": "plugins/net-tap", "voidbox-llm-replay": "plugins/llm-replay",
+		"escape": "test/network/escape",
 	} {
 		options = append(options, lab.Program("github.com/voidbox-run/voidbox/"+pkg, name))
 	}

@@ -30,6 +30,7 @@ type Request struct {
 	Send     [][]byte `json:",omitempty"`
 	Over     string   `json:",omitempty"` // udp or tcp; either if empty
 	Answered bool     `json:",omitempty"`
+	Cut      int      `json:",omitempty"` // bytes of a stream's segments, if they are to be small
 	Roots    []byte   `json:",omitempty"` // PEM of certificates
 }
 
@@ -71,7 +72,7 @@ type streams map[string]net.Conn
 func (s streams) do(r Request) ([]byte, error) {
 	switch r.Do {
 	case Stream:
-		return stream(r.To, r.Send)
+		return stream(r.To, r.Send, r.Cut)
 	case Hold:
 		return s.talk(r.To, r.Send)
 	case Datagram:

@@ -15,13 +15,13 @@ import (
 
 const readSize = 64 << 10
 
-func stream(to string, pieces [][]byte) ([]byte, error) {
+func stream(to string, pieces [][]byte, cut int) ([]byte, error) {
 	conn, err := net.DialTimeout("tcp", to, patience)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	got, err := say(conn, pieces)
+	got, err := say(conn, pieces, cut)
 	if err != nil {
 		return got, err
 	}
@@ -29,8 +29,9 @@ func stream(to string, pieces [][]byte) ([]byte, error) {
 	return append(got, rest...), err
 }
 
-// say sends each piece but the first after something has come back for the one before.
-func say(conn net.Conn, pieces [][]byte) (got []byte, err error) {
+// say sends each piece but the first after something has come back for the one before, in writes of cut bytes if that is not 0: each
+// is a segment.
+func say(conn net.Conn, pieces [][]byte, cut int) (got []byte, err error) {
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	for i, piece := range pieces {
 		if i > 0 {
@@ -41,8 +42,15 @@ func say(conn net.Conn, pieces [][]byte) (got []byte, err error) {
 				return got, err
 			}
 		}
-		if _, err := conn.Write(piece); err != nil {
-			return got, err
+		for len(piece) > 0 {
+			n := len(piece)
+			if cut > 0 {
+				n = min(n, cut)
+			}
+			if _, err := conn.Write(piece[:n]); err != nil {
+				return got, err
+			}
+			piece = piece[n:]
 		}
 	}
 	return got, nil
@@ -57,7 +65,7 @@ func (s streams) talk(to string, pieces [][]byte) ([]byte, error) {
 		}
 		s[to] = conn
 	}
-	got, err := say(conn, pieces)
+	got, err := say(conn, pieces, 0)
 	if err != nil {
 		return got, err
 	}
