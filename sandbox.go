@@ -116,20 +116,43 @@ func (r RunnableSandbox) CommandLimits(l plan.Limits) RunnableSandbox { r.spec.L
 // or overlay (the guest writes, and the host's files stay as they are). A "~" in front is the home: of the host's user in source, of
 // the sandbox's ordinary user in target. A backend that cannot do it refuses to start; see [Sandbox.WaitReady].
 func (r RunnableSandbox) Mount(target, source, mode string) RunnableSandbox {
-	if rest, ok := belowHome(source); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			source = home + rest
-		}
-	}
-	if abs, err := filepath.Abs(source); err == nil { // else there is no working directory, and the mount will say so
-		source = abs
-	}
 	if rest, ok := belowHome(target); ok {
 		target = guestHome + rest
 	}
-	mount := plan.Mount{Target: target, Source: source, Mode: mode}
+	mount := plan.Mount{Target: target, Source: fromHome(source), Mode: mode}
 	r.spec.Mounts = append(r.spec.Mounts[:len(r.spec.Mounts):len(r.spec.Mounts)], mount)
 	return r
+}
+
+// DeployKey lets ssh and git in the guest sign with a private key that stays on the host. Where hosts are named (github.com, or
+// git.example.com:2222), it logs in there and signs nothing else; their keys must be known, see KnownHosts. A "~" in front of path is
+// the home.
+func (r RunnableSandbox) DeployKey(name, path string, hosts ...string) RunnableSandbox {
+	key := plan.DeployKey{Name: name, Path: fromHome(path), Hosts: hosts}
+	r.spec.DeployKeys = append(r.spec.DeployKeys[:len(r.spec.DeployKeys):len(r.spec.DeployKeys)], key)
+	return r
+}
+
+// SSHAgent lets programs in the guest sign with the keys of the agent that SSH_AUTH_SOCK names on the host.
+func (r RunnableSandbox) SSHAgent() RunnableSandbox { r.spec.SSHAgent = true; return r }
+
+// KnownHosts adds lines of a known_hosts file to those of the usual forges, which the guest has with keys or hosts.
+func (r RunnableSandbox) KnownHosts(lines ...string) RunnableSandbox {
+	r.spec.KnownHosts = append(r.spec.KnownHosts[:len(r.spec.KnownHosts):len(r.spec.KnownHosts)], lines...)
+	return r
+}
+
+// fromHome makes a path of the host absolute; without a working directory it stays as it is, and whoever opens it will say so.
+func fromHome(path string) string {
+	if rest, ok := belowHome(path); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			path = home + rest
+		}
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // guestHome is that of the user "sandbox", whom every image has.

@@ -125,6 +125,6 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.psCommand(), c.publishCommand(), c.unpublishCommand(), c.cancelCommand(),
 		c.sandboxCommand(), c.execCommand(), c.shellCommand(),
 		c.logsCommand(), c.cpCommand(), c.diffCommand(), c.applyCommand(), c.discardCommand(), c.attachCommand(), c.statsCommand(), c.infoCommand(), c.lsCommand(),
-		c.schemaCommand(), c.doctorCommand(), c.imageCommand(), c.agentImageCommand(), c.pluginCommand(), c.versionCommand(), c.shimCommand(), c.brokerCommand())
+		c.schemaCommand(), c.doctorCommand(), c.imageCommand(), c.agentImageCommand(), c.pluginCommand(), c.versionCommand(), c.shimCommand(), c.brokerCommand(), c.sshAgentCommand())
 	return root
 }

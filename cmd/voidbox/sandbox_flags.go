@@ -20,7 +20,8 @@ type sandboxFlags struct {
 	backend, image, kernel, initrd string
 	memory, network, user, workdir string
 	cpus                           int
-	env, mounts                    []string
+	env, mounts, deployKeys        []string
+	sshAgent                       bool
 }
 
 func (f *sandboxFlags) flags(cmd *cobra.Command) {
@@ -34,13 +35,15 @@ func (f *sandboxFlags) flags(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or take it from this environment, NAME; repeatable")
 	flags.StringArrayVar(&f.mounts, "mount", nil, "lend a host path, `SOURCE:TARGET[:MODE]`; the mode is ro (default), rw or overlay; repeatable")
 	flags.StringVar(&f.network, "network", "none", "network `plugin`, such as slirp; none means no network at all")
+	flags.StringArrayVar(&f.deployKeys, "deploy-key", nil, "let the guest sign with an SSH key that stays here, `NAME=FILE[@HOST]`; repeatable")
+	flags.BoolVar(&f.sshAgent, "ssh-agent", false, "let the guest sign with the keys of the SSH agent here")
 	flags.StringVar(&f.user, "user", "", "`user` that commands run as")
 	flags.StringVar(&f.workdir, "workdir", "", "working `directory` of commands")
 }
 
 // names are the flags that describe a sandbox, none of which goes together with a file.
 var sandboxFlagNames = []string{
-	"backend", "image", "kernel", "initrd", "cpus", "memory", "env", "mount", "network", "user", "workdir",
+	"backend", "image", "kernel", "initrd", "cpus", "memory", "env", "mount", "network", "deploy-key", "ssh-agent", "user", "workdir",
 }
 
 type object = map[string]any
@@ -78,6 +81,16 @@ func (f *sandboxFlags) text(name string, mainProcess []string) (string, []string
 	}
 	if len(mounts) > 0 {
 		box["mount"] = mounts
+	}
+	if f.sshAgent {
+		box["ssh_agent"] = true
+	}
+	keys, err := parseDeployKeys(f.deployKeys)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(keys) > 0 {
+		box["deploy_key"] = keys
 	}
 	env, hostEnv, err := parseEnv(f.env)
 	if err != nil {
@@ -132,6 +145,29 @@ func parseMounts(args []string) (object, error) {
 		mounts[parts[1]] = mount
 	}
 	return mounts, nil
+}
+
+// parseDeployKeys reads keys. What stands behind the last @ is a host, unless it is part of a path.
+func parseDeployKeys(args []string) (object, error) {
+	keys := object{}
+	for _, arg := range args {
+		name, file, ok := strings.Cut(arg, "=")
+		if !ok || name == "" || file == "" {
+			return nil, errdef.New(errdef.ErrInvalid, "--deploy-key %q: want NAME=FILE[@HOST]", arg).
+				WithRemedy("for example: --deploy-key site=~/.ssh/deploy_site@github.com")
+		}
+		key := object{}
+		if i := strings.LastIndexByte(file, '@'); i > 0 && i < len(file)-1 && !strings.Contains(file[i:], "/") {
+			key["hosts"] = []string{literal(file[i+1:])}
+			file = file[:i]
+		}
+		key["source"] = literal(hostPath(file))
+		if keys[name] != nil {
+			return nil, errdef.New(errdef.ErrInvalid, "--deploy-key %q: there is a key of that name already", arg)
+		}
+		keys[literal(name)] = key
+	}
+	return keys, nil
 }
 
 // parseEnv splits variables into those with a value, and the names of those that come from the environment.

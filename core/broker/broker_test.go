@@ -383,7 +383,7 @@ func TestBadGrants(t *testing.T) {
 // The broker may not open files, and does not outlive who started it.
 func TestConfinedAndMortal(t *testing.T) {
 	b, _, _ := start(t)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.process.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,10 +392,10 @@ func TestConfinedAndMortal(t *testing.T) {
 			t.Errorf("its status lacks %q", want)
 		}
 	}
-	if environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", b.cmd.Process.Pid)); strings.Contains(string(environ), canary) {
+	if environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", b.process.PID())); strings.Contains(string(environ), canary) {
 		t.Error("the key is in its environment")
 	}
-	b.in.Close()
+	b.process.In.Close()
 	<-b.Done()
 	if err := b.Grant(Grant{Token: NewToken(), Upstream: "https://example.com", Header: "x-api-key", Key: canary}); err == nil {
 		t.Error("a broker that has ended takes a grant")
@@ -404,7 +404,7 @@ func TestConfinedAndMortal(t *testing.T) {
 
 func TestKilledBrokerIsNoticed(t *testing.T) {
 	b, _, _ := start(t)
-	if err := b.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(b.process.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-b.Done()

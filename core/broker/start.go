@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 
+	"github.com/voidbox-run/voidbox/internal/companion"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
@@ -26,10 +26,8 @@ type Config struct {
 type Broker struct {
 	Socket string // where the guest's network leads to
 
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	words *lastWords
-	heard func(Report)
+	process *companion.Process
+	heard   func(Report)
 
 	mu      sync.Mutex
 	enc     *json.Encoder
@@ -40,56 +38,38 @@ type Broker struct {
 
 // Start starts a broker of its own process and waits until it listens.
 func Start(ctx context.Context, cfg Config) (*Broker, error) {
-	program, err := findProgram(cfg.Program)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "vbx-broker-") // 0700
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Socket: filepath.Join(dir, "http"), heard: cfg.Heard, words: &lastWords{}, answers: make(chan Report, 1), done: make(chan struct{})}
+	b := &Broker{Socket: filepath.Join(dir, "http"), heard: cfg.Heard, answers: make(chan Report, 1), done: make(chan struct{})}
 	if b.heard == nil {
 		b.heard = func(Report) {}
 	}
-	b.cmd = exec.Command(program, Command, b.Socket)
-	b.cmd.Env, b.cmd.Dir, b.cmd.Stderr = cfg.Env, "/", b.words
-	b.cmd.SysProcAttr = ownGroup() // Ctrl-C is for who started it
-	if err := b.spawn(); err != nil {
+	b.process, err = companion.Start(companion.Config{Program: cfg.Program, Args: []string{Command, b.Socket}, Env: cfg.Env})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the credential broker: %w", err), os.RemoveAll(dir))
 	}
+	b.enc = json.NewEncoder(b.process.In)
+	go b.attend()
 	first, err := b.answer(ctx)
 	if err == nil && !first.Listening {
 		err = errors.New("it does not say that it listens")
 	}
 	if err != nil {
-		_ = b.cmd.Process.Kill()
+		b.process.Kill()
 		<-b.done
 		return nil, errors.Join(fmt.Errorf("start the credential broker: %w", err), os.RemoveAll(dir))
 	}
 	return b, nil
 }
 
-func (b *Broker) spawn() (err error) {
-	if b.in, err = b.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	out, err := b.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := b.cmd.Start(); err != nil {
-		return err
-	}
-	b.enc = json.NewEncoder(b.in)
-	go func() {
-		defer close(b.done)
-		b.listen(out)
-		err := b.cmd.Wait()
-		b.err = errdef.New(errdef.ErrUnavailable, "the credential broker ended (%v)%s", err, b.words)
-		_ = os.RemoveAll(filepath.Dir(b.Socket)) // where it was killed
-	}()
-	return nil
+// attend follows the process to its end.
+func (b *Broker) attend() {
+	defer close(b.done)
+	b.listen(b.process.Out)
+	b.err = errdef.New(errdef.ErrUnavailable, "the credential broker ended: %w", b.process.Wait())
+	_ = os.RemoveAll(filepath.Dir(b.Socket)) // where it was killed
 }
 
 // listen passes on what the broker says until it says no more.
@@ -162,11 +142,11 @@ func (b *Broker) Err() error { return b.err }
 
 // Close ends the broker. The end of ctx ends the patience with it.
 func (b *Broker) Close(ctx context.Context) error {
-	_ = b.in.Close()
+	_ = b.process.In.Close()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
-		_ = b.cmd.Process.Kill()
+		b.process.Kill()
 		<-b.done
 	}
 	return nil
@@ -183,48 +163,4 @@ func Environment(getenv func(string) string) []string {
 		}
 	}
 	return env
-}
-
-// findProgram returns the path of voidbox.
-func findProgram(named string) (string, error) {
-	if named != "" {
-		return named, nil
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if filepath.Base(self) == "voidbox" {
-		return self, nil
-	}
-	if beside := filepath.Join(filepath.Dir(self), "voidbox"); isFile(beside) {
-		return beside, nil
-	}
-	path, err := exec.LookPath("voidbox")
-	if err != nil {
-		return "", errdef.New(errdef.ErrNotFound, "the program voidbox, which holds credentials, is neither beside %s nor in PATH", self).
-			WithRemedy("put voidbox where its plugins are")
-	}
-	return path, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// lastWords keep the beginning of what a broker says on standard error.
-type lastWords struct{ text []byte }
-
-func (w *lastWords) Write(p []byte) (int, error) {
-	w.text = append(w.text, p[:min(len(p), 2048-len(w.text))]...)
-	return len(p), nil
-}
-
-// String must not be called before the process has been waited for.
-func (w *lastWords) String() string {
-	if len(w.text) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(": %q", w.text)
 }

@@ -47,6 +47,7 @@ func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	s.Restart = d.choice("restart")
 	d.limits(s)
 	d.mounts(s)
+	d.keys(s)
 	d.network(s)
 	d.backend(s)
 	if !d.ok() {

@@ -92,6 +92,8 @@ var sandboxBlock = &block{
 		{Name: "working_dir", Type: "string", Doc: "Directory that commands start in, absolute.", Default: "the image's, else decided by the guest"},
 		{Name: "env", Type: "map(string)", Doc: "Environment of the main process and of commands."},
 		{Name: "commands", Type: "list(string)", Default: "all", Doc: "Programs that commands may start: a name in PATH, a file, or a directory with a slash at its end. It is no jail: what such a program starts is not asked about."},
+		{Name: "ssh_agent", Type: "bool", Default: "false", Doc: "Lend the SSH agent that SSH_AUTH_SOCK names on the host: programs in the guest can sign with its keys, and cannot read them."},
+		{Name: "known_hosts", Type: "list(string)", Default: "the usual forges only", Doc: "Further lines for the guest's ssh_known_hosts, such as [file(\"known_hosts\")]."},
 		{Name: "expose", Type: "list(secret)", Doc: "Secrets and sensitive variables that may enter the guest in clear."},
 		{Name: "ready_timeout", Type: typeDuration, Default: "\"30s\"", Doc: "How long the boot may show no progress."},
 	},
@@ -108,6 +110,14 @@ var sandboxBlock = &block{
 			},
 		},
 		networkBlock,
+		{
+			Type: "deploy_key", Labels: []string{"name"},
+			Doc: "An SSH key that stays on the host. An agent there signs with it for ssh and git in the guest.",
+			Arguments: []argument{
+				{Name: "source", Type: typePath, Required: true, Doc: "File of the private key, without a passphrase, that only its owner can read."},
+				{Name: "hosts", Type: "list(string)", Default: "anything is signed", Doc: "Hosts that it may log in at, such as \"github.com\" or \"git.example.com:2222\"; it then signs nothing else. Their keys must be known."},
+			},
+		},
 		{
 			Type: "mount", Labels: []string{"target"},
 			Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",

@@ -123,6 +123,15 @@ type (
 		Flow
 		Times uint64 `json:"times"`
 	}
+	// KeyUsed says that a key on the host has signed for the guest.
+	KeyUsed struct {
+		KeyUse
+	}
+	// KeyRefused says that it has not, and why. A guest that goes on asking is not told of for ever.
+	KeyRefused struct {
+		KeyUse
+		Reason string `json:"reason"`
+	}
 	// Warning is something that the user should know.
 	Warning struct {
 		Message string `json:"message"`
@@ -206,6 +215,8 @@ func (Usage) Type() string           { return "usage" }
 func (FlowOpened) Type() string      { return "flow_opened" }
 func (FlowClosed) Type() string      { return "flow_closed" }
 func (FlowDenied) Type() string      { return "flow_denied" }
+func (KeyUsed) Type() string         { return "key_used" }
+func (KeyRefused) Type() string      { return "key_refused" }
 func (Warning) Type() string         { return "warning" }
 func (StageFinished) Type() string   { return "stage_finished" }
 func (RunFinished) Type() string     { return "run_finished" }

@@ -108,8 +108,11 @@ type Sandbox struct {
 	Limits       Limits
 	Network      *Network // nil means no network at all
 	Mounts       []Mount
-	Settings     *Block   // settings of the backend's plugin; nil means none
-	Exposed      []string // addresses of the secrets that may enter the guest in clear, such as secret.token
+	DeployKeys   []DeployKey // SSH keys that stay on the host
+	SSHAgent     bool        // lend the user's own SSH agent, too
+	KnownHosts   []string    // lines of a known_hosts file, beside those of the usual forges
+	Settings     *Block      // settings of the backend's plugin; nil means none
+	Exposed      []string    // addresses of the secrets that may enter the guest in clear, such as secret.token
 }
 
 // Limits bounds each command of a sandbox. Zero means unlimited.
@@ -119,6 +122,13 @@ type Limits struct {
 	Processes     uint64
 	FileSizeBytes uint64
 	CPUTime       time.Duration
+}
+
+// DeployKey is an SSH key that programs of the guest can sign with, and cannot read.
+type DeployKey struct {
+	Name  string
+	Path  string   // of the private key on the host, absolute
+	Hosts []string // that it may log in at, as host or host:port; empty means that it signs anything
 }
 
 // Mount lends a host directory or file to the guest.

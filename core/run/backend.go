@@ -75,6 +75,9 @@ func (r *Run) checkSandbox(s *plan.Sandbox) error {
 	if err != nil {
 		return err
 	}
+	if err := checkKeys(s); err != nil {
+		return &ConfigError{Err: err}
+	}
 	if b.kind == base.KindSandbox {
 		return nil
 	}
@@ -147,6 +150,9 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
 	if len(spec.Mounts) > 0 {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no mounts; %s will not be there", spec.Name, b.name, spec.Mounts[0].Target)})
+	}
+	if len(spec.DeployKeys) > 0 || spec.SSHAgent {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no SSH agent; its keys cannot be used", spec.Name, b.name)})
 	}
 	if spec.Image != "" && spec.Image != plan.ImageBase {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no images; %s will not be there", spec.Name, b.name, spec.Image)})

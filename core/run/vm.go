@@ -54,13 +54,21 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 		r.cleanUp(net.close)
 		return nil, err
 	}
+	keys, err := r.holdKeys(ctx, spec, plugin.RuntimeDir(), events)
+	if err != nil {
+		r.cleanUp(plugin.Close)
+		r.cleanUp(files.close)
+		r.cleanUp(net.close)
+		return nil, err
+	}
 	machine := vmSpec(spec)
-	machine.Network, machine.Shares = net.guest(), files.shares
+	machine.Network, machine.Shares, machine.SSH = net.guest(), files.shares, keys.ssh
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
 		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: slices.Concat(net.links(), files.links),
 		Progress: func(s boxes.Stage) { progress(string(s)) },
 	})
 	if err != nil {
+		r.cleanUp(keys.close)
 		r.cleanUp(plugin.Close)
 		r.cleanUp(files.close)
 		r.cleanUp(net.close)
@@ -72,7 +80,7 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 	}
 	net.running(plugin.VMM(), able)
 	return &environment{box: vm, backend: b, close: func(ctx context.Context) error {
-		return errors.Join(vm.Close(ctx), plugin.Close(ctx), files.close(ctx), net.close(ctx))
+		return errors.Join(vm.Close(ctx), keys.close(ctx), plugin.Close(ctx), files.close(ctx), net.close(ctx))
 	}}, nil
 }
 

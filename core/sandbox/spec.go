@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -50,6 +52,7 @@ type Spec struct {
 	Limits     sandbox.Limits // of each command that asks for none
 	Commands   []string       // allow-list of programs, as boot.CommandRule; empty means all
 	Network    boot.Network   // what the agent configures; the zero value is the loopback only
+	SSH        boot.SSH       // keys on the host, and who is known
 	Shares     boot.Shares    // what the agent mounts of the file system device
 
 	// ReadyTimeout is how long a boot may show no sign of progress; 0 means DefaultReadyTimeout. BootLimit bounds it as a
@@ -94,8 +97,21 @@ func machineName(name string) string {
 	return name
 }
 
-// announcePort is the vsock port of the host that the agent announces itself to.
-const announcePort = 1025
+// Vsock ports of the host, which the guest dials.
+const (
+	announcePort = 1025 // the agent announces itself
+	// SSHAgentPort is for whoever holds SSH keys for the guest.
+	SSHAgentPort = 1026
+)
+
+// HostPort is the socket at which a vsock port of the host is served, for a VM whose sockets are in dir. What is there before the VM
+// is made goes with it.
+func HostPort(dir string, port uint32) string {
+	return fmt.Sprintf("%s_%d", filepath.Join(dir, socketName), port)
+}
+
+// socketName is the host's socket of the guest's vsock ports.
+const socketName = "vsock"
 
 // How the guest finds its root disk, and the one that takes the writes.
 const (
@@ -121,7 +137,15 @@ func (s Spec) bootConfig(now time.Time, root rootfs) (*boot.Config, error) {
 		ClockUnixNano: now.UnixNano(),
 		AnnouncePort:  announcePort,
 		Network:       s.Network,
+		SSH:           s.SSH,
 		Shares:        s.Shares,
+	}
+	if s.SSH.AgentPort != 0 && c.Env["SSH_AUTH_SOCK"] == "" {
+		c.Env = maps.Clone(c.Env)
+		if c.Env == nil {
+			c.Env = map[string]string{}
+		}
+		c.Env["SSH_AUTH_SOCK"] = boot.SSHAgentSocket
 	}
 	for _, rule := range s.Commands {
 		c.Commands = append(c.Commands, boot.CommandRule(rule))

@@ -117,7 +117,7 @@ func newGuest(cfg VMConfig) (*guest, error) {
 		}
 		g.dir, g.ownDir = dir, true
 	}
-	g.socket = filepath.Join(g.dir, "vsock")
+	g.socket = filepath.Join(g.dir, socketName)
 	return g, nil
 }
 

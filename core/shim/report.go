@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -70,6 +71,11 @@ func (r *reporter) Event(e event.Event) {
 		r.say(report{Ready: &d})
 	case event.Warning:
 		r.say(report{Warning: &d})
+		slog.Warn(d.Message, "remedy", d.Remedy) // later, only the log of the sandbox can tell
+	case event.KeyUsed:
+		slog.Warn("key used", "key", d.Key, "fingerprint", d.Fingerprint, "for", d.For, "user", d.User, "host", d.Host)
+	case event.KeyRefused:
+		slog.Warn("key refused", "key", d.Key, "fingerprint", d.Fingerprint, "for", d.For, "user", d.User, "host", d.Host, "reason", d.Reason)
 	}
 }
 

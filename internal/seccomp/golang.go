@@ -29,6 +29,7 @@ func GoProcess(self int) []Rule {
 	return append(AllowAll(
 		unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, // the poller
 		unix.SYS_SCHED_GETAFFINITY,              // the runtime follows the number of CPUs
+		unix.SYS_PREAD64,                        // and the limit of its cgroup, whose file it has open
 		unix.SYS_GETRANDOM,                      // seeds
 		unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, // a new thread of a race-detector build
 		unix.SYS_GETPPID, unix.SYS_GETPGRP, unix.SYS_GETPGID, unix.SYS_GETUID, unix.SYS_GETEUID, // who we are, when the host is gone

@@ -68,7 +68,7 @@ type Debian struct {
 // tests is what [Disk] is; two thirds of it are free.
 var tests = Debian{
 	Packages: []string{
-		"bash", "ca-certificates", "curl", "fio", "git", "iperf3", "iproute2", "iputils-ping", "procps", "python3", "stress-ng",
+		"bash", "ca-certificates", "curl", "fio", "git", "iperf3", "iproute2", "iputils-ping", "openssh-client", "procps", "python3", "stress-ng",
 	},
 	Size:      "1G",
 	Customize: customize,

@@ -23,6 +23,7 @@ func full() *Config {
 		Interfaces: []Interface{{MAC: "02:00:00:00:00:01", Addresses: []string{"10.0.2.15/24", "fd00::15/64"}, Gateways: []string{"10.0.2.2", "fd00::2"}, MTU: 1500}},
 		DNS:        []string{"10.0.2.3"}, Search: []string{"lan"},
 	}
+	c.SSH = SSH{AgentPort: 1026, AgentToken: bytes.Repeat([]byte{9}, tokenSize), KnownHosts: []string{"example.com ssh-ed25519 AAAA"}}
 	c.ClockUnixNano = 1_800_000_000_000_000_000
 	c.Seed = []byte("seed")
 	c.Env = map[string]string{"A": "b"}
@@ -76,6 +77,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"mounts", func(c *Config) { c.Mounts[0].Target = "/a/../b" }},
 		{"mounts", func(c *Config) { c.Mounts[0].Source = "" }},
 		{"network", func(c *Config) { c.Network.Interfaces[0].MAC = "02:00" }},
+		{"ssh", func(c *Config) { c.SSH.AgentToken = nil }},
+		{"ssh", func(c *Config) { c.SSH.KnownHosts[0] += "\n" }},
 		{"network", func(c *Config) { c.Network.Interfaces[0].Addresses[0] = "10.0.2.15" }},
 		{"network", func(c *Config) { c.Network.Interfaces[0].Gateways[1] = "10.0.2.9" }},
 		{"network", func(c *Config) { c.Network.Interfaces[0].MTU = 100 }},

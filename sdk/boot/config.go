@@ -14,6 +14,8 @@ const (
 	AgentPort = 1234
 	// HostCID is the host's address on vsock. The agent talks to no other.
 	HostCID = 2
+	// SSHAgentSocket is where programs in the guest find the SSH agent, if there is one.
+	SSHAgentSocket = "/run/ssh-agent.sock"
 	// MaxSize bounds an encoded configuration, in bytes.
 	MaxSize = 1 << 20
 )
@@ -31,6 +33,7 @@ type Config struct {
 	Mounts  []Mount `json:"mounts,omitempty"`
 	Shares  Shares  `json:"shares,omitzero"`
 	Network Network `json:"network,omitzero"`
+	SSH     SSH     `json:"ssh,omitzero"`
 
 	// ClockUnixNano is the host's time when the configuration was made, in nanoseconds since 1970. The agent adds what the
 	// boot has taken. Zero leaves the clock alone.
@@ -133,6 +136,16 @@ type Interface struct {
 	Addresses []string `json:"addresses"`          // prefixes: 10.0.2.15/24, fd00::15/64
 	Gateways  []string `json:"gateways,omitempty"` // at most one of each family
 	MTU       int      `json:"mtu,omitempty"`      // zero leaves it alone
+}
+
+// SSH is what programs that speak SSH find in the guest.
+type SSH struct {
+	// AgentPort is a vsock port of the host behind which an SSH agent serves; zero means that there is none. The guest agent
+	// carries connections of SSHAgentSocket there, each begun with AgentToken.
+	AgentPort  uint32 `json:"agent_port,omitempty"`
+	AgentToken []byte `json:"agent_token,omitempty"`
+	// KnownHosts are lines of a known_hosts file, for the whole machine.
+	KnownHosts []string `json:"known_hosts,omitempty"`
 }
 
 // User is an account.

@@ -68,6 +68,7 @@ func (c *Config) Validate() error {
 		{"mounts", checkEach(c.Mounts, Mount.check)},
 		{"shares", c.Shares.check()},
 		{"network", c.Network.check()},
+		{"ssh", c.SSH.check()},
 		{"clock_unix_ns", nonNegative(c.ClockUnixNano)},
 		{"seed", atMost(len(c.Seed), maxSeed)},
 		{"env", checkEnv(c.Env)},
@@ -115,6 +116,20 @@ func checkHostname(name string) error {
 	}
 	if strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") {
 		return fmt.Errorf("%q begins or ends with a hyphen", name)
+	}
+	return nil
+}
+
+func (s SSH) check() error {
+	if s.AgentPort != 0 {
+		if err := checkToken(s.AgentToken); err != nil {
+			return fmt.Errorf("agent_token: %w", err)
+		}
+	}
+	for _, line := range s.KnownHosts {
+		if line == "" || strings.ContainsAny(line, "\n\r\x00") {
+			return fmt.Errorf("known_hosts: %.80q is not one line", line)
+		}
 	}
 	return nil
 }

@@ -49,6 +49,10 @@ func (w *writer) event(e event.Event) {
 		w.line(e.Stage, w.style.warn("↻")+fmt.Sprintf(" attempt %d in %s: %s", d.Attempt, seconds(d.Delay), clean(d.Reason)))
 	case event.FlowDenied:
 		w.line(e.Stage, w.style.warn("⊘")+" network denied "+denied(d))
+	case event.KeyUsed:
+		w.line(e.Stage, w.style.accent("⚿")+" signed "+keyUse(d.KeyUse))
+	case event.KeyRefused:
+		w.line(e.Stage, w.style.warn("⊘")+" not signed "+keyUse(d.KeyUse)+": "+clean(d.Reason))
 	case event.Warning:
 		w.line(e.Stage, w.style.warn("! ")+clean(d.Message)+remedy(d.Remedy))
 	case event.StageFinished:

@@ -17,6 +17,7 @@ import (
 	"github.com/voidbox-run/voidbox/guest/agent/internal/network"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/proc"
 	"github.com/voidbox-run/voidbox/guest/agent/internal/serve"
+	"github.com/voidbox-run/voidbox/guest/agent/internal/sshsocket"
 	"github.com/voidbox-run/voidbox/sdk/boot"
 )
 
@@ -133,16 +134,22 @@ func (s *starter) mounts() error {
 	if err := machine.MountShares(s.config.Shares); err != nil {
 		return err
 	}
-	user := s.config.User
-	if user == (boot.User{}) {
-		user = boot.DefaultUser
-	}
+	user := s.user()
 	if s.config.Root.Kind == boot.RootDisk { // the built-in system knows them
 		s.warn("accounts", machine.AddAccounts("/", boot.DefaultUser, user))
 		s.warn("home", machine.MakeHome(boot.DefaultUser, ""))
 	}
 	s.warn("home", machine.MakeHome(user, s.config.Dir))
+	s.warn("known hosts", machine.WriteKnownHosts("/", s.config.SSH.KnownHosts))
 	return nil
+}
+
+// user is who commands run as by default.
+func (s *starter) user() boot.User {
+	if s.config.User == (boot.User{}) {
+		return boot.DefaultUser
+	}
+	return s.config.User
 }
 
 func (s *starter) network() error {
@@ -161,6 +168,11 @@ func (s *starter) serve() error {
 	if err != nil {
 		return err
 	}
+	keys, err := s.keys()
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
 	s.stages.Enter(boot.StageMain)
 	if err := a.StartMain(); err != nil {
 		return err
@@ -171,6 +183,16 @@ func (s *starter) serve() error {
 	err = server.wait()
 	a.Close()
 	return err
+}
+
+// keys makes the way to the SSH agent on the host; nil where there is none.
+func (s *starter) keys() (*sshsocket.Socket, error) {
+	c := s.config.SSH
+	if c.AgentPort == 0 {
+		return nil, nil
+	}
+	dial := func() (net.Conn, error) { return serve.DialHost(c.AgentPort) }
+	return sshsocket.Listen(boot.SSHAgentSocket, s.user(), c.AgentToken, dial, s.log)
 }
 
 // cgroups makes the tree. A kernel without is served without.
