@@ -107,7 +107,7 @@ func (o *options) attachment() network.Attachment {
 		MTU:     o.mtu, Policy: network.Policy{Rules: o.rules, Default: network.Allow}, Services: o.services, Published: o.published,
 	}
 	if o.v6 {
-		a.Guest = append(a.Guest, netip.MustParsePrefix("fd00:2::15/64"))
+		a.Guest = append(a.Guest, netip.MustParsePrefix("fd00:2::5054:ff:fe12:3456/64")) // which it would give itself, too
 		a.Gateway = append(a.Gateway, netip.MustParsePrefix("fd00:2::2/64"))
 	}
 	return a

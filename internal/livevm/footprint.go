@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Footprint is what a monitor holds beside the guest's RAM.
+// Footprint is what a process holds: a monitor, beside the guest's RAM, or another plugin.
 type Footprint struct {
 	Anonymous float64 // KiB of pages that no file backs
 	File      float64 // KiB of pages of files, its proportional share
@@ -17,7 +17,7 @@ type Footprint struct {
 }
 
 // MeasureFootprint looks at a process whose guest has so many bytes of RAM, in one mapping or, with room to align it in, in the
-// largest one.
+// largest one; 0 means that it has no guest.
 func MeasureFootprint(pid int, guest uint64) (f Footprint, err error) {
 	if err := f.addMappings(pid, float64(guest>>10)); err != nil {
 		return f, err
@@ -43,7 +43,7 @@ func (f *Footprint) addMappings(pid int, guest float64) error {
 	}
 	defer smaps.Close()
 	var m mapping
-	found := false
+	found := guest == 0
 	lines := bufio.NewScanner(smaps)
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
@@ -57,7 +57,7 @@ func (f *Footprint) addMappings(pid int, guest float64) error {
 		case "Anonymous":
 			m.anonymous = n
 		case "VmFlags": // the last line of a mapping
-			if m.size >= guest {
+			if guest > 0 && m.size >= guest {
 				found = true
 				continue
 			}

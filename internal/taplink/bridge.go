@@ -20,9 +20,9 @@ func Bridge(ctx context.Context, q *tap.Queue, l *link.Link) error {
 	return bridge(ctx, l, &tap.Mover{Queues: []*tap.Queue{q}, Link: l})
 }
 
-// BridgeBadly is Bridge by a bad wire, in both directions.
-func BridgeBadly(ctx context.Context, q *tap.Queue, l *link.Link, how Impairment) error {
-	up, down := newWire(how), newWire(how)
+// BridgeBy is Bridge by a wire that may be a bad one, in both directions.
+func BridgeBy(ctx context.Context, q *tap.Queue, l *link.Link, w *Wire) error {
+	up, down := direction{wire: w}, direction{wire: w}
 	return bridge(ctx, l, &tap.Mover{
 		Queues: []*tap.Queue{q}, Link: l,
 		Up: func(h link.NetHeader, frame []byte, put func(link.NetHeader, []byte)) error {

@@ -1,11 +1,13 @@
 // Command endure is for what a test of seconds cannot show: that a monitor boots a hundred times in a row, that twenty of its VMs live
-// side by side, that it boots every kernel in every size, and that an hour of work leaves it as large as it was. It runs where KVM
-// is usable, on hardware or in the lab (`make endure`), and exits with 1 when something did not hold.
+// side by side, that it boots every kernel in every size, and that an hour of work leaves it, and the network plugin, as large as they
+// were. What wants a monitor runs where KVM is usable, on hardware or in the lab (`make endure`); the network's soak runs as root
+// (`make endure-net`). It exits with 1 when something did not hold.
 //
 //	endure boots -n 100          one after the other
 //	endure crowd -n 20           side by side
 //	endure matrix KERNEL...      each kernel with 1, 2 and 4 vCPUs and 128 MiB, 1 GiB and 5 GiB
 //	endure soak -for 15m -state FILE
+//	endure net -for 15m -state FILE
 //
 // A soak is a piece of a longer one: it appends what it has measured to its state file, and judges all pieces together.
 package main
@@ -39,8 +41,19 @@ type options struct {
 	args    []string
 }
 
-var modes = map[string]func(context.Context, *livevm.Launcher, options) error{
-	"boots": boots, "crowd": crowd, "matrix": matrix, "soak": soak,
+var modes = map[string]func(context.Context, options) error{
+	"boots": withLauncher(boots), "crowd": withLauncher(crowd), "matrix": withLauncher(matrix), "soak": withLauncher(soak), "net": netSoak,
+}
+
+func withLauncher(mode func(context.Context, *livevm.Launcher, options) error) func(context.Context, options) error {
+	return func(ctx context.Context, o options) error {
+		l, err := livevm.New(o.bin)
+		if err != nil {
+			return err
+		}
+		defer l.Close(context.WithoutCancel(ctx))
+		return mode(ctx, l, o)
+	}
 }
 
 func main() {
@@ -55,7 +68,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || modes[args[0]] == nil {
-		return errors.New("want one of: boots, crowd, matrix, soak")
+		return errors.New("want one of: boots, crowd, matrix, soak, net")
 	}
 	var o options
 	flags := flag.NewFlagSet("endure "+args[0], flag.ContinueOnError)
@@ -64,20 +77,15 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.monitor, "monitor", "kvm", "VMM plugin")
 	flags.StringVar(&o.kernel, "kernel", "", "kernel; empty means the one that a sandbox would get")
 	flags.StringVar(&o.disk, "disk", "", "soak: root disk with stress-ng on it")
-	flags.StringVar(&o.state, "state", "soak.json", "soak: file that the measurements go into")
-	flags.DurationVar(&o.length, "for", 15*time.Minute, "soak: length of this piece")
+	flags.StringVar(&o.state, "state", "soak.json", "soak, net: file that the measurements go into")
+	flags.DurationVar(&o.length, "for", 15*time.Minute, "soak, net: length of this piece")
 	flags.Uint64Var(&o.memory, "memory", 256, "MiB of a guest")
 	flags.StringVar(&o.extra, "cmdline", "", "added to the kernel's command line")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	o.args = flags.Args()
-	launcher, err := livevm.New(o.bin)
-	if err != nil {
-		return err
-	}
-	defer launcher.Close(context.WithoutCancel(ctx))
-	return modes[args[0]](ctx, launcher, o)
+	return modes[args[0]](ctx, o)
 }
 
 // request asks for a VM as the options say.

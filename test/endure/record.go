@@ -15,14 +15,16 @@ type record struct {
 	Pieces []piece `json:"pieces"`
 }
 
-// piece is one VM's life.
+// piece is one process's life.
 type piece struct {
 	Seconds float64          `json:"seconds"`
 	Done    map[string]int64 `json:"done"`
+	Before  *measurement     `json:"before,omitempty"` // of all work, and after it, at rest
+	After   *measurement     `json:"after,omitempty"`
 	Samples []measurement    `json:"samples"`
 }
 
-// measurement is the monitor at one moment.
+// measurement is the process at one moment.
 type measurement struct {
 	livevm.Footprint
 	Goroutines int
@@ -69,6 +71,11 @@ func (r *record) judge() error {
 			if after > before+q.slack {
 				failed = errors.Join(failed, fmt.Errorf("piece %d: %s grew from %.0f to %.0f", i+1, q.name, before, after))
 			}
+			if p.Before == nil {
+				continue
+			}
+			start, end := q.of(*p.Before), q.of(*p.After)
+			fmt.Printf("  %-12s %8.0f, then %8.0f at rest, before and after\n", "", start, end)
 		}
 	}
 	fmt.Printf("%.0f s in all, no byte differed\n", total)

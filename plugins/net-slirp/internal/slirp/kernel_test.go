@@ -65,8 +65,10 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var bridge sync.WaitGroup
+	var wire taplink.Wire
+	wire.Become(how)
 	bridge.Go(func() {
-		if err := taplink.BridgeBadly(ctx, queue, l, how); !errors.Is(err, context.Canceled) {
+		if err := taplink.BridgeBy(ctx, queue, l, &wire); !errors.Is(err, context.Canceled) {
 			t.Errorf("bridge: %v", err)
 		}
 	})
@@ -194,7 +196,8 @@ func TestKernelBehindABadWire(t *testing.T) {
 		"loss":    {Lost: 10, Seed: 1},
 		"repeats": {Repeated: 50, Seed: 2},
 		"reorder": {Late: 50, Seed: 3},
-		"all":     {Lost: 10, Repeated: 10, Late: 20, Seed: 4},
+		"jitter":  {Stalled: 20, Seed: 4},
+		"all":     {Lost: 10, Repeated: 10, Late: 20, Stalled: 5, Seed: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := listen(t)

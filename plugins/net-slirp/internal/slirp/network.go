@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -208,7 +209,9 @@ func (n *Network) Stats(context.Context) (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return att.stats(), nil
+	s := att.stats()
+	s["runtime.goroutines"] = uint64(runtime.NumGoroutine())
+	return s, nil
 }
 
 // Capture implements network.Network.
