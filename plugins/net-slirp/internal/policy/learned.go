@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,7 +20,14 @@ const (
 // learned are the addresses that names were resolved to for the guest, each until its answer ends.
 type learned struct {
 	mu     sync.Mutex
-	byAddr map[netip.Addr]map[string]time.Time
+	lookup uint64 // how many there were
+	byAddr map[netip.Addr]map[string]resolved
+}
+
+// resolved is a name that was resolved to an address.
+type resolved struct {
+	until time.Time
+	last  uint64 // lookup
 }
 
 // Learn remembers that our resolver answered a name with addresses, for ttl.
@@ -37,26 +45,28 @@ func (l *learned) add(a netip.Addr, name string, until, now time.Time) {
 	names := l.byAddr[a]
 	if names == nil {
 		if l.byAddr == nil {
-			l.byAddr = make(map[netip.Addr]map[string]time.Time)
+			l.byAddr = make(map[netip.Addr]map[string]resolved)
 		}
 		if len(l.byAddr) >= maxLearned {
 			l.makeRoom(now)
 		}
-		names = make(map[string]time.Time)
+		names = make(map[string]resolved)
 		l.byAddr[a] = names
 	}
 	if _, ok := names[name]; !ok && len(names) >= maxNamesPerAddr {
-		dropOne(names, now)
+		dropOldest(names)
 	}
-	if until.After(names[name]) {
-		names[name] = until
+	l.lookup++
+	if old := names[name].until; until.Before(old) {
+		until = old
 	}
+	names[name] = resolved{until, l.lookup}
 }
 
 // makeRoom drops what has ended; if nothing has, any address goes, and the guest looks its name up again.
 func (l *learned) makeRoom(now time.Time) {
 	for a, names := range l.byAddr {
-		if !slices.ContainsFunc(values(names), now.Before) {
+		if !anyCounts(names, now) {
 			delete(l.byAddr, a)
 		}
 	}
@@ -68,12 +78,13 @@ func (l *learned) makeRoom(now time.Time) {
 	}
 }
 
-// dropOne drops the name that ends first.
-func dropOne(names map[string]time.Time, now time.Time) {
-	victim, ends := "", now.Add(2*maxLearnedTTL)
-	for name, until := range names {
-		if until.Before(ends) {
-			victim, ends = name, until
+// dropOldest drops the name that was looked up longest ago. An answer that ends soon may be one that the guest got just now, out of our
+// cache, and is about to use.
+func dropOldest(names map[string]resolved) {
+	victim, oldest := "", uint64(math.MaxUint64)
+	for name, r := range names {
+		if r.last < oldest {
+			victim, oldest = name, r.last
 		}
 	}
 	delete(names, victim)
@@ -83,7 +94,7 @@ func dropOne(names map[string]time.Time, now time.Time) {
 func (l *learned) has(a netip.Addr, name string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.byAddr[a][name])
+	return now.Before(l.byAddr[a][name].until)
 }
 
 // names returns the names of an address that still count, in order.
@@ -91,8 +102,8 @@ func (l *learned) names(a netip.Addr, now time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var names []string
-	for name, until := range l.byAddr[a] {
-		if now.Before(until) {
+	for name, r := range l.byAddr[a] {
+		if now.Before(r.until) {
 			names = append(names, name)
 		}
 	}
@@ -100,10 +111,11 @@ func (l *learned) names(a netip.Addr, now time.Time) []string {
 	return names
 }
 
-func values(names map[string]time.Time) []time.Time {
-	var out []time.Time
-	for _, until := range names {
-		out = append(out, until)
+func anyCounts(names map[string]resolved, now time.Time) bool {
+	for _, r := range names {
+		if now.Before(r.until) {
+			return true
+		}
 	}
-	return out
+	return false
 }

@@ -127,6 +127,28 @@ func TestLearnedIsBounded(t *testing.T) {
 	}
 }
 
+// Many names share an address, and the guest gets an answer out of our cache that is about to end: what is looked up next is no reason to
+// forget it before it is used.
+func TestOldAnswerOfASharedAddressIsKept(t *testing.T) {
+	e, _ := evaluator(t, rules("+*.a.example:443"))
+	for i := range maxNamesPerAddr {
+		e.Learn(fmt.Sprintf("%d.a.example", i), addrs("9.9.9.9"), time.Minute)
+	}
+	e.Learn("cached.a.example", addrs("9.9.9.9"), time.Second)
+	e.Learn("0.a.example", addrs("9.9.9.9"), time.Second) // again; it was the oldest
+	for i := range maxNamesPerAddr / 2 {
+		e.Learn(fmt.Sprintf("other%d.a.example", i), addrs("9.9.9.9"), time.Minute)
+	}
+	for _, name := range []string{"cached.a.example", "0.a.example"} {
+		if v := e.DecideNamed(flow("tcp 9.9.9.9:443"), tlsTo(name)); !v.Allow {
+			t.Errorf("%s was just looked up, and is denied: %+v", name, v)
+		}
+	}
+	if v := e.DecideNamed(flow("tcp 9.9.9.9:443"), tlsTo("3.a.example")); v.Allow {
+		t.Errorf("the oldest of too many names is remembered: %+v", v)
+	}
+}
+
 func TestLookup(t *testing.T) {
 	for _, c := range []struct {
 		policy network.Policy
