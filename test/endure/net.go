@@ -20,16 +20,16 @@ func netSoak(ctx context.Context, o options) error {
 	if os.Getenv(aloneEnv) == "" {
 		return alone(ctx)
 	}
-	record, err := loadRecord(o.state)
-	if err != nil {
-		return err
-	}
 	w, err := newWorld(ctx, o.bin)
 	if err != nil {
 		return err
 	}
 	piece, err := netPiece(ctx, w, o.length)
 	if err := errors.Join(err, w.close(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	record, err := loadRecord(o.state)
+	if err != nil {
 		return err
 	}
 	record.Pieces = append(record.Pieces, piece)
@@ -190,6 +190,7 @@ func (l *load) plausible(stats map[string]uint64) error {
 		done["bytes"], stats["tcp.sent_bytes"]+stats["tcp.received_bytes"])
 	must(done["events lost"] > 0 || done["events opened"] == done["events closed"], "events: %d opened, %d closed", done["events opened"], done["events closed"])
 	must(2*done["datagrams back"] > done["datagrams"], "of %d datagrams only %d came back", done["datagrams"], done["datagrams back"])
+	must(100*done["look-ups in vain"] < done["look-ups"], "of %d look-ups %d were in vain", done["look-ups"], done["look-ups in vain"])
 	for _, name := range []string{"malformed", "hardware_address", "checksum", "offload"} {
 		must(stats["nic.dropped."+name] == 0, "%d frames of a kernel's are refused: %s", stats["nic.dropped."+name], name)
 	}

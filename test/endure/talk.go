@@ -68,10 +68,7 @@ func askFor(conn stream, o order) (n int64, err error) {
 		_, err = writeAndEnd(conn, o.up)
 		return n, err
 	case talkServerResets:
-		if n, err = readStream(conn, o.Seed[1]); errors.Is(err, syscall.ECONNRESET) {
-			return n, nil
-		}
-		return n, fmt.Errorf("in place of a reset: %w", err)
+		return readToReset(conn, o.Seed[1])
 	default:
 		b := make([]byte, 1+rand.IntN(maxBlock))
 		m, err := conn.Read(b)
@@ -104,7 +101,7 @@ func answer(conn stream) (n int64, err error) {
 	case talkClientResets:
 		s, a := o.down()
 		a.bytes = 1 << 40
-		if _, err = writeStream(conn, s, a); errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		if _, err = writeStream(conn, s, a); isReset(err) {
 			err = nil
 		}
 	default:
@@ -131,6 +128,37 @@ func (c *cut) Write(b []byte) (int, error) {
 		err = errCut
 	}
 	return n, err
+}
+
+// readToReset reads a stream that ends by a reset. One that is lost is not repeated, except to those who still send; and it is told once,
+// to whoever reads or sends first.
+func readToReset(conn net.Conn, s seed) (n int64, err error) {
+	ended := make(chan struct{})
+	var sender sync.WaitGroup
+	var sendErr error
+	sender.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for sendErr == nil {
+			select {
+			case <-tick.C:
+				_, sendErr = conn.Write([]byte("?"))
+			case <-ended:
+				return
+			}
+		}
+	})
+	n, err = readStream(conn, s)
+	close(ended)
+	sender.Wait()
+	if isReset(err) || errors.Is(err, io.ErrUnexpectedEOF) && isReset(sendErr) {
+		return n, nil
+	}
+	return n, fmt.Errorf("in place of a reset: %w", err)
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // both sends and receives at once.
