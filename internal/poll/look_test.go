@@ -45,15 +45,17 @@ func TestALookFindsWorkAndEvents(t *testing.T) {
 			t.Error("it looks, and others are to wake it")
 		}
 	}
+	busy := func() bool { return false } // a processor that others take ends the look, and it is to be tried again
 	looks := 0
-	p.looker.patience = time.Hour
 	for looks < 100 {
-		if _, err := p.Wait(events[:], worker{pending: func() bool { awake(); looks++; return looks%10 == 0 }}, false); err != nil {
+		p.looker.patience = time.Hour
+		if _, err := p.Wait(events[:], worker{arm: busy, pending: func() bool { awake(); looks++; return looks%10 == 0 }}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w := worker{pending: func() bool { awake(); kick(t, fd); return false }}
+	w := worker{arm: busy, pending: func() bool { awake(); kick(t, fd); return false }}
 	for {
+		p.looker.patience = time.Hour
 		n, err := p.Wait(events[:], w, false)
 		if err != nil {
 			t.Fatal(err)
