@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -78,6 +79,8 @@ type Agent struct {
 	tools   []string
 	mode    string
 	file    string // whose content is the output
+	keeps   []string
+	takes   string // directory for what the stages before have left; empty means none
 	turns   int
 	budget  plan.Budget
 	timeout time.Duration
@@ -135,6 +138,14 @@ func (a Agent) Mode(mode string) Agent { a.mode = mode; return a }
 
 // OutputFile makes the content of a file of the guest the output, instead of the agent's last text.
 func (a Agent) OutputFile(path string) Agent { a.file = path; return a }
+
+// Artefacts names files and directories of the guest that are kept, and that the next agents can get with Files. Result.Stages says where
+// they are; without RunDir they go with the run.
+func (a Agent) Artefacts(paths ...string) Agent { a.keeps = paths; return a }
+
+// Files puts what the stages before have left into a directory of the guest: that of an only one as it is, that of several below their
+// names.
+func (a Agent) Files(dir string) Agent { a.takes = dir; return a }
 
 // MaxTurns bounds the turns of the native loop.
 func (a Agent) MaxTurns(n int) Agent { a.turns = n; return a }
@@ -214,7 +225,7 @@ func (p *Pipeline) add(a Agent, needs []string) {
 	sandbox := a.sandbox
 	bound := &plan.AgentRun{
 		Agent: a.name, Sandbox: &sandbox, LLM: llm, Skills: a.skills, Model: a.llm.model, System: a.system, MaxTurns: a.turns, Budget: a.budget,
-		Tools: a.tools, Mode: a.mode, OutputFile: a.file,
+		Tools: a.tools, Mode: a.mode, OutputFile: a.file, Artefacts: a.keeps,
 	}
 	p.last = append(p.last, a.name)
 	p.plan.Stages = append(p.plan.Stages, &plan.Stage{
@@ -223,6 +234,7 @@ func (p *Pipeline) add(a Agent, needs []string) {
 		Bind: func(results plan.Results) (*plan.AgentRun, error) {
 			run := *bound
 			run.Prompt = a.prompt(inputOf(needs, results))
+			run.Files = filesOf(needs, results, a.takes)
 			return &run, nil
 		},
 	})
@@ -245,6 +257,21 @@ func inputOf(needs []string, results plan.Results) Input {
 		in.outputs[name] = results[name].Output
 	}
 	return in
+}
+
+func filesOf(needs []string, results plan.Results, dir string) []plan.Files {
+	var files []plan.Files
+	for _, name := range needs {
+		from, to := results[name].Artefacts, dir
+		if dir == "" || from == "" {
+			continue
+		}
+		if len(needs) > 1 {
+			to = path.Join(dir, name)
+		}
+		files = append(files, plan.Files{From: from, To: to})
+	}
+	return files
 }
 
 // Result is what a run produced: text of the last stage, results of all stages, totals of tokens and money.

@@ -313,6 +313,27 @@ func TestPipelineMergesAFanOut(t *testing.T) {
 	}
 }
 
+func TestArtefactsGoFromAgentToAgent(t *testing.T) {
+	install(t)
+	llm := voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "testdata/artefacts.json")})
+	mock := voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")
+	agent := func(name, prompt string) voidbox.Agent { return voidbox.NewAgent(name).In(mock).LLM(llm).Prompt(prompt) }
+	result, err := voidbox.NewPipeline("relay").
+		FanOut(agent("left", "Write.").Artefacts("/tmp/out"), agent("right", "Write.").Artefacts("/tmp/out")).
+		Pipe(agent("merge", "Merge.").Files("/tmp/in")).
+		RunDir(filepath.Join(t.TempDir(), "run")).
+		Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Output != "/tmp/in/left/out/f\n/tmp/in/right/out/f" {
+		t.Errorf("output %q", result.Output)
+	}
+	if _, err := os.Stat(filepath.Join(result.Stages["left"].Artefacts, "out", "f")); err != nil {
+		t.Error(err)
+	}
+}
+
 func absolute(t *testing.T, path string) string {
 	t.Helper()
 	path, err := filepath.Abs(path)

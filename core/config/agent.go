@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type agentDecl struct {
 	plan  *plan.Agent
 	block *hcl.Block
 	uses  []hcl.Traversal // of input
+	keeps bool            // names artefacts
 }
 
 // stageInput is what a stage gives an agent.
@@ -39,7 +41,7 @@ type stageInput struct {
 // evalAgent reads an agent block.
 func (l *loader) evalAgent(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	d := l.decode(b, agentBlock)
-	a := &agentDecl{plan: &plan.Agent{Name: b.Labels[0]}, block: b, uses: d.usesOf("input")}
+	a := &agentDecl{plan: &plan.Agent{Name: b.Labels[0]}, block: b, uses: d.usesOf("input"), keeps: d.has("artefacts")}
 	a.plan.NeedsInput = len(a.uses) > 0
 	d.bindings(a.plan)
 	if !d.ok() || a.plan.Sandbox == nil || a.plan.LLM == nil {
@@ -120,6 +122,7 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 		Tools: d.tools(a.plan), Mode: d.choice("mode"),
 		MaxTurns:    int(d.integer("max_turns", 1, maxTurns, plan.DefaultMaxTurns)),
 		OutputFile:  d.guestPath("output_file"),
+		Artefacts:   d.artefacts(a.plan.Sandbox),
 		OutputBytes: int(d.size("output_limit", 256, maxOutputBytes, plan.DefaultOutputBytes)),
 	}
 	if run.Mode == "native" {
@@ -136,6 +139,34 @@ func (d *decoder) refuseServers(skills []*plan.Skill) {
 			d.fail(at(d.rng("mode"), "Skill without effect", "skill.%s.%s is an MCP server, which only a command-line agent can use. Set mode = \"cli\".", s.Plugin, s.Label))
 		}
 	}
+}
+
+// artefacts reads the guest's paths of what is kept. Each goes by its last name, so that two of one name would be one.
+func (d *decoder) artefacts(box *plan.Sandbox) []string {
+	var paths []string
+	taken := map[string]string{}
+	for _, p := range d.strs("artefacts") {
+		if p == "" || p == plan.Redacted {
+			continue // not known yet
+		}
+		p = guestHome(p, box.User)
+		if diag := checkGuestPath(p, d.rng("artefacts")); diag != nil {
+			d.fail(diag)
+			continue
+		}
+		p = path.Clean(p)
+		if p == "/" {
+			d.fail(at(d.rng("artefacts"), "Invalid path", "The whole file system is no artefact. Name a file or a directory in it."))
+			continue
+		}
+		name := path.Base(p)
+		if other, ok := taken[name]; ok {
+			d.fail(at(d.rng("artefacts"), "Duplicate name", "%s and %s would both be kept as %q. Keep the directory above them, or rename one.", other, p, name))
+		}
+		taken[name] = p
+		paths = append(paths, p)
+	}
+	return paths
 }
 
 // prompt reads a text for the model.

@@ -304,7 +304,7 @@ pipeline "p" {
 	}
 	want := map[string]any{
 		"output": "o", "model": "m", "turns": int64(3), "tools": []any{"bash"}, "input_tokens": int64(7), "output_tokens": int64(8),
-		"cost_usd": 0.25, "duration": 1.5,
+		"cost_usd": 0.25, "duration": 1.5, "artefacts": nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -19,6 +19,7 @@ var resultType = cty.Object(map[string]cty.Type{
 	"output_tokens": cty.Number,
 	"cost_usd":      cty.Number, // null when the provider does not say
 	"duration":      cty.Number, // seconds
+	"artefacts":     cty.String, // null without any
 })
 
 // resultDocs describes the attributes of a result.
@@ -31,14 +32,18 @@ var resultDocs = map[string]string{
 	"output_tokens": "Tokens received from the model.",
 	"cost_usd":      "Money spent, in US dollars; null when it is not known.",
 	"duration":      "Seconds that it took.",
+	"artefacts":     "Directory of the host that holds what the agent left, for `files` of later stages; null when the agent names no artefacts.",
 }
 
 // unknownResult stands for a result before the run: each attribute has its type and no value, so that what is made of it can
-// be checked.
-func unknownResult() cty.Value {
+// be checked. That there will be no artefacts may be known.
+func unknownResult(bare bool) cty.Value {
 	attrs := map[string]cty.Value{}
 	for name, ty := range resultType.AttributeTypes() {
 		attrs[name] = cty.UnknownVal(ty)
+	}
+	if bare {
+		attrs["artefacts"] = cty.NullVal(cty.String)
 	}
 	return cty.ObjectVal(attrs)
 }
@@ -47,6 +52,10 @@ func resultValue(r plan.Result) cty.Value {
 	cost := cty.NullVal(cty.Number)
 	if r.CostKnown {
 		cost = cty.NumberFloatVal(r.CostUSD)
+	}
+	artefacts := cty.NullVal(cty.String)
+	if r.Artefacts != "" {
+		artefacts = cty.StringVal(r.Artefacts)
 	}
 	tools := cty.ListValEmpty(cty.String)
 	if len(r.Tools) > 0 {
@@ -65,6 +74,7 @@ func resultValue(r plan.Result) cty.Value {
 		"output_tokens": cty.NumberUIntVal(r.OutputTokens),
 		"cost_usd":      cost,
 		"duration":      cty.NumberFloatVal(r.Duration.Seconds()),
+		"artefacts":     artefacts,
 	})
 }
 

@@ -196,6 +196,7 @@ var agentBlock = &block{
 		{Name: "mode", Type: "string", Default: "\"auto\"", Values: []string{"auto", "cli", "native"}, Doc: "Run the provider's own command line in the guest, run the loop on the host, or whichever the provider prefers."},
 		{Name: "max_turns", Type: typeInteger, Default: "50", Doc: "Turns of the model."},
 		{Name: "output_file", Type: "string", Doc: "Absolute path in the guest of the file whose content is the output. May use `input`.", Default: "the agent's last text"},
+		{Name: "artefacts", Type: "list(string)", Doc: "Absolute paths in the guest of files and directories that are kept, and that later stages can take as `files`. May use `input`."},
 		{Name: "output_limit", Type: typeSize, Default: "\"30KiB\"", Doc: "How much of a tool's output the model sees; the middle of longer output is cut."},
 	},
 	Blocks: []*block{{
@@ -223,6 +224,7 @@ var pipelineBlock = &block{
 				{Name: "agent", Type: "agent", Required: true, Doc: "Agent to run."},
 				{Name: "for_each", Type: "set(string) or map(any)", Doc: "Keys to run the agent for. Must be known before the run."},
 				{Name: "input", Type: typeExpr, Doc: "What the agent sees as `input`. May use results of other stages, which makes them run before."},
+				{Name: "files", Type: "map(string)", Doc: "What the sandbox holds of earlier stages' artefacts: absolute directories in the guest, and the `artefacts` of a stage for each."},
 				{Name: "depends_on", Type: "list(stage)", Doc: "Stages that must succeed before, beyond those that `input` refers to."},
 				{Name: "timeout", Type: typeDuration, Doc: "Time for the stage, each attempt on its own.", Default: "none"},
 			},

@@ -17,6 +17,7 @@ type stageDecl struct {
 	d         *decoder
 	each      bool
 	instances []*instance
+	bare      bool                 // its agent is known, and names no artefacts
 	needs     map[string]hcl.Range // stages that it refers to, by name, and where
 }
 
@@ -113,7 +114,7 @@ func (s *stageDecl) addInstances(v cty.Value, r hcl.Range) {
 
 // findNeeds collects what the instances of a stage refer to.
 func (p *pipelineDecl) findNeeds(s *stageDecl) {
-	for _, name := range []string{"input", "agent"} {
+	for _, name := range []string{"input", "files", "agent"} {
 		attr := s.d.content.Attributes[name]
 		if attr == nil {
 			continue
@@ -277,7 +278,7 @@ func (s *stageDecl) value(results plan.Results, final bool) cty.Value {
 	one := func(key string) cty.Value {
 		r, ok := results[(&plan.Stage{Name: s.name, Key: key, Each: s.each}).ID()]
 		if !final || !ok {
-			return unknownResult()
+			return unknownResult(s.bare)
 		}
 		return resultValue(r)
 	}
@@ -328,13 +329,20 @@ func (p *pipelineDecl) instantiate(s *stageDecl, in *instance) *plan.Stage {
 		return nil
 	}
 	a := v.EncapsulatedValue().(*agentDecl)
+	s.bare = !a.keeps
 	bind := func(results plan.Results, final bool) (*plan.AgentRun, hcl.Diagnostics) {
 		input, diags := p.input(s, in, a, results, final)
 		if diags.HasErrors() || input.value == cty.NilVal && a.plan.NeedsInput {
 			return nil, diags
 		}
 		run, bindDiags := p.l.instantiate(a, input, final)
-		return run, append(diags, bindDiags...)
+		diags = append(diags, bindDiags...)
+		if run != nil && !diags.HasErrors() {
+			var filesDiags hcl.Diagnostics
+			run.Files, filesDiags = p.files(s, in, results, final)
+			diags = append(diags, filesDiags...)
+		}
+		return run, diags
 	}
 	if _, diags := bind(nil, false); diags.HasErrors() {
 		s.d.diags = append(s.d.diags, diags...)

@@ -165,8 +165,16 @@ type AgentRun struct {
 	Mode        string   // auto, cli or native; empty means auto
 	MaxTurns    int      // 0 means DefaultMaxTurns
 	OutputFile  string   // guest path whose content is the output; empty means the agent's last text
+	Artefacts   []string // guest paths of files and directories that are kept, each by its last name
+	Files       []Files  // that are put into the sandbox before
 	OutputBytes int      // limit of one tool's output; 0 means DefaultOutputBytes
 	Budget      Budget
+}
+
+// Files are what an earlier stage left, for the sandbox of a later one.
+type Files struct {
+	From string // directory of the host: Result.Artefacts of a stage
+	To   string // directory of the guest, whose contents they become
 }
 
 // Defaults of an agent run.

@@ -20,16 +20,23 @@ import (
 var aspects = []string{"prompt", "system prompt", "model", "tools", "output", "skills", "sandbox"}
 
 // madeFrom is a digest of each aspect of a stage, without secrets: a key that was renewed changes nothing.
-func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (map[string]string, error) {
-	made := map[string]string{}
+func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (made map[string]string, err error) {
+	files := map[string]string{}
+	for _, f := range bound.Files {
+		if files[f.To], err = observe.Digest(f.From); err != nil {
+			return nil, fmt.Errorf("look at the files for %s: %w", f.To, err)
+		}
+	}
+	made = map[string]string{}
 	for aspect, of := range map[string]any{
 		"prompt":        bound.Prompt,
 		"system prompt": bound.System,
 		"model":         []any{bound.LLM.Plugin, bound.LLM.Config, modelOf(bound)},
 		"tools":         []any{bound.Tools, bound.Mode, bound.OutputBytes},
-		"output":        bound.OutputFile,
+		"output":        []any{bound.OutputFile, bound.Artefacts},
 		"skills":        skills,
 		"sandbox":       []any{described(bound.Sandbox), filesOf(bound.Sandbox)},
+		"files":         files,
 	} {
 		clean, err := observe.RedactValue(r.redact, of)
 		if err != nil {

@@ -1,6 +1,8 @@
 package run
 
 import (
+	"context"
+	"fmt"
 	"strings"
 
 	"github.com/voidbox-run/voidbox/core/event"
@@ -13,6 +15,7 @@ import (
 // and all that they need is used again too: what a model says to the same prompt a second time is not the same.
 type former struct {
 	run     string
+	dir     string
 	records map[string]observe.StageRecord
 }
 
@@ -33,7 +36,7 @@ func openFormer(path string, t target) (*former, error) {
 			WithRemedy("choose with --target %s, or run this one anew", past.Target)
 	}
 	records, err := past.Records()
-	return &former{run: past.Run, records: records}, err
+	return &former{run: past.Run, dir: path, records: records}, err
 }
 
 // reusable looks whether a stage's former result can stand for another run of it. If there was one, and it cannot, again says why.
@@ -62,13 +65,23 @@ func (r *Run) reusable(s *plan.Stage, made map[string]string) (rec observe.Stage
 	if len(changed) > 0 {
 		return rec, false, "its " + strings.Join(changed, ", ") + " changed"
 	}
+	if rec.Artefacts != "" {
+		if digest, err := observe.Digest(observe.ArtefactsDir(r.former.dir, s.ID())); err != nil || digest != rec.Artefacts {
+			return rec, false, "its artefacts are not what they were"
+		}
+	}
 	return rec, true, ""
 }
 
 // reuse lets a former result stand for a stage, and keeps its record, so that this run can be resumed in its turn.
-func (r *Run) reuse(s *plan.Stage, rec observe.StageRecord) (plan.Result, error) {
+func (r *Run) reuse(ctx context.Context, s *plan.Stage, rec observe.StageRecord) (result plan.Result, err error) {
 	state := r.stages[s.ID()]
 	state.reused = &rec
+	if rec.Artefacts != "" {
+		if rec.Result.Artefacts, err = r.takeFormer(ctx, s); err != nil {
+			return rec.Result, fmt.Errorf("take over the artefacts of run %s: %w", r.former.run, err)
+		}
+	}
 	if r.dir != nil {
 		if err := r.dir.WriteStage(rec); err != nil {
 			return rec.Result, err
@@ -91,7 +104,14 @@ func (r *Run) record(s *plan.Stage, made map[string]string, result plan.Result) 
 	if clean, err := observe.RedactValue(r.redact, result); err != nil || clean.Output != result.Output {
 		rec.Result, rec.Withheld = plan.Result{}, true
 	}
-	if err := r.dir.WriteStage(rec); err != nil {
+	var err error
+	if result.Artefacts != "" {
+		rec.Artefacts, err = observe.Digest(result.Artefacts)
+	}
+	if err == nil {
+		err = r.dir.WriteStage(rec)
+	}
+	if err != nil {
 		state.events.Emit(event.Warning{Message: "the run cannot be resumed behind this stage: " + event.Clean(err.Error())})
 	}
 }

@@ -89,16 +89,17 @@ type Result struct {
 
 // StageResult is what became of one stage.
 type StageResult struct {
-	Status   event.Status  `json:"status"`
-	Output   string        `json:"output,omitempty"`
-	Error    string        `json:"error,omitempty"`
-	Because  string        `json:"because,omitempty"` // skipped: the stage that did not succeed
-	Attempts int           `json:"attempts"`
-	Model    string        `json:"model,omitempty"`
-	Turns    int           `json:"turns"`
-	Tools    []string      `json:"tools,omitempty"`
-	Totals   event.Totals  `json:"totals"`           // of all attempts
-	Traffic  event.Traffic `json:"traffic,omitzero"` // of all attempts
+	Status    event.Status  `json:"status"`
+	Output    string        `json:"output,omitempty"`
+	Error     string        `json:"error,omitempty"`
+	Because   string        `json:"because,omitempty"` // skipped: the stage that did not succeed
+	Attempts  int           `json:"attempts"`
+	Model     string        `json:"model,omitempty"`
+	Turns     int           `json:"turns"`
+	Tools     []string      `json:"tools,omitempty"`
+	Totals    event.Totals  `json:"totals"`              // of all attempts
+	Traffic   event.Traffic `json:"traffic,omitzero"`    // of all attempts
+	Artefacts string        `json:"artefacts,omitempty"` // directory of what it left
 	// ReusedFrom is the run whose result this is, and Reused what it spent; then there was no attempt in this one.
 	ReusedFrom string        `json:"reused_from,omitempty"`
 	Reused     event.Totals  `json:"reused_totals,omitzero"`
@@ -124,6 +125,10 @@ type Run struct {
 	root     event.Scope
 	stages   map[string]*stageState
 	builds   atomic.Int64 // sandboxes that were made, for names
+
+	homeOnce sync.Once // see home
+	homeDir  string
+	homeErr  error
 
 	imagesOnce sync.Once
 	imagesErr  error
@@ -216,6 +221,7 @@ func (r *Run) Run(ctx context.Context) (Result, error) {
 	r.stop(nil)
 	r.cleanUp(r.lenders.close)
 	r.cleanUp(r.crew.close)
+	r.cleanUp(r.leaveHome)
 	return r.finish(result, err)
 }
 

@@ -114,51 +114,60 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 		var rec observe.StageRecord
 		var ok bool
 		if rec, ok, again = r.reusable(s, made); ok {
-			return r.reuse(s, rec)
+			return r.reuse(ctx, s, rec)
 		}
 	}
 	state.events.Emit(event.StageStarted{
 		Agent: bound.Agent, Sandbox: bound.Sandbox.Name, LLM: bound.LLM.Plugin + "." + bound.LLM.Label, Attempt: attempt, Needs: s.Needs, Again: again,
 	})
-	report, err := r.attempt(ctx, s, attempt, bound, skills, state.events)
+	report, files, err := r.attempt(ctx, s, attempt, bound, skills, state.events)
 	state.totals = state.totals.Add(report.Totals)
+	result := report.Result()
 	if err != nil {
-		return report.Result(), r.blame(err)
+		return result, r.blame(err)
 	}
+	result.Artefacts = files
 	if err := r.saveOutput(s, bound, report.Output); err != nil {
 		state.events.Emit(event.Warning{Message: event.Clean(err.Error())})
 	}
-	r.record(s, made, report.Result())
-	return report.Result(), nil
+	r.record(s, made, result)
+	return result, nil
 }
 
-// attempt lets the agent work in a sandbox of its own.
-func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, skills []skill.Skill, events event.Scope) (agent.Report, error) {
+// attempt lets the agent work in a sandbox of its own, and keeps what it is to leave.
+func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, skills []skill.Skill, events event.Scope) (report agent.Report, files string, err error) {
 	// The provider comes up while the sandbox does.
 	r.crew.begin(r.ctx, bound.LLM, llmRequest(bound.LLM))
 	loan, err := r.lendTo(ctx, bound, events)
 	if err != nil {
-		return agent.Report{}, err
+		return report, "", err
 	}
 	defer loan.end()
 	env, err := r.build(ctx, loan.sandboxOf(bound), events)
 	if err != nil {
-		return agent.Report{}, err
+		return report, "", err
 	}
 	defer r.release(env, bound.Sandbox, events)
 	provider, err := r.crew.shared(r.ctx, ctx, bound.LLM, llmRequest(bound.LLM))
 	if err != nil {
-		return agent.Report{}, err
+		return report, "", err
 	}
 	ctx, unwatch := env.watch(ctx)
 	defer unwatch()
 	ctx, release := loan.watch(ctx)
 	defer release()
-	return agent.Run(ctx, agent.Config{
+	if err := give(ctx, env, bound); err != nil {
+		return report, "", err
+	}
+	report, err = agent.Run(ctx, agent.Config{
 		Agent: bound, LLM: r.priced(provider.LLM(), bound), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
 		Reach:        r.reach(bound, events), Lend: loan.lender(),
 	})
+	if err == nil {
+		files, err = r.take(ctx, env, s, bound)
+	}
+	return report, files, err
 }
 
 // priced adds to a provider what its models cost.
@@ -254,6 +263,7 @@ func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
 		sr := StageResult{
 			Status: statusOf(o), Output: o.Result.Output, Because: o.Because, Attempts: o.Attempts, Model: o.Result.Model,
 			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Traffic: r.networks.of(s.ID()), Duration: state.duration,
+			Artefacts: o.Result.Artefacts,
 		}
 		if o.Err != nil {
 			sr.Error = event.Clean(o.Err.Error())

@@ -30,6 +30,10 @@ type Options struct {
 	// Privileged keeps setuid and setgid bits. Without it they are taken off: whoever unpacks would lend his own rights to what
 	// somebody else has written.
 	Privileged bool
+	// MaxFiles and MaxBytes bound what is made, if they are not zero. An archive of more is errdef.ErrExhausted.
+	MaxFiles, MaxBytes uint64
+	// Accessible lets the owner read, write and enter everything, whatever the archive says: somebody has to be able to remove it again.
+	Accessible bool
 }
 
 // mode returns the bits that a file gets.
@@ -37,6 +41,11 @@ func (o Options) mode(m fs.FileMode) fs.FileMode {
 	keep := fs.ModePerm | fs.ModeSticky
 	if o.Privileged {
 		keep |= fs.ModeSetuid | fs.ModeSetgid
+	}
+	if o.Accessible && m.IsDir() {
+		m |= 0o700
+	} else if o.Accessible {
+		m |= 0o600
 	}
 	return m & keep
 }

@@ -275,6 +275,44 @@ func unharmed(t testing.TB, outer string) {
 	leftovers(t, outer)
 }
 
+func TestLimits(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 10 {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), make([]byte, 100), 0o600))
+	}
+	archive := pack(t, dir)
+	for _, c := range []struct {
+		opt  Options
+		fits bool
+	}{
+		{Options{MaxFiles: 11, MaxBytes: 1000}, true}, {Options{MaxFiles: 10}, false}, {Options{MaxBytes: 999}, false}, {Options{}, true},
+	} {
+		_, err := Unpack(t.Context(), filepath.Join(t.TempDir(), "x"), c.opt, bytes.NewReader(archive))
+		if c.fits != (err == nil) || !c.fits && !errors.Is(err, errdef.ErrExhausted) {
+			t.Errorf("%+v: %v", c.opt, err)
+		}
+	}
+}
+
+func TestAccessibleFilesCanBeRemoved(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "shut", "in"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "shut", "f"), nil, 0o600))
+	must(t, os.Chmod(filepath.Join(dir, "shut", "f"), 0))
+	must(t, os.Chmod(filepath.Join(dir, "shut"), 0o500))
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "shut"), 0o700) })
+	to := filepath.Join(t.TempDir(), "x")
+	_, err := Unpack(t.Context(), to, Options{Accessible: true}, bytes.NewReader(pack(t, dir)))
+	must(t, err)
+	for name, want := range map[string]fs.FileMode{"shut": 0o700, "shut/f": 0o600, "shut/in": 0o700} {
+		info, err := os.Stat(filepath.Join(to, name))
+		must(t, err)
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+	}
+}
+
 func TestSetuidIsForThePrivilegedOnly(t *testing.T) {
 	archive := forge(t, entry{tar.TypeReg, ".", ""})
 	for _, privileged := range []bool{false, true} {

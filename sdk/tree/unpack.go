@@ -46,6 +46,8 @@ type unpacker struct {
 	levels []level  // directories that are open, from the top down
 	buf    []byte
 	stats  Stats
+
+	entries uint64
 }
 
 // level is a directory that is being filled.
@@ -124,6 +126,9 @@ func (u *unpacker) entry(h *tar.Header, first bool) error {
 	if first != (len(names) == 0) {
 		return errdef.New(errdef.ErrDataLoss, "the archive has entry %.80q where %q belongs", h.Name, ".")
 	}
+	if err := u.fits(h); err != nil {
+		return err
+	}
 	dir, name := u.parent, u.top
 	if !first {
 		if dir, err = u.enter(names[:len(names)-1]); err != nil {
@@ -133,6 +138,18 @@ func (u *unpacker) entry(h *tar.Header, first bool) error {
 	}
 	if err := u.make(dir, name, h); err != nil {
 		return fmt.Errorf("unpack %s: %w", printable(h.Name), err)
+	}
+	return nil
+}
+
+// fits holds an entry against the limits. A file's size is what its header says: the reader yields no more.
+func (u *unpacker) fits(h *tar.Header) error {
+	u.entries++
+	if u.opt.MaxFiles > 0 && u.entries > u.opt.MaxFiles {
+		return errdef.New(errdef.ErrExhausted, "there are more than %d files", u.opt.MaxFiles)
+	}
+	if u.opt.MaxBytes > 0 && h.Typeflag == tar.TypeReg && uint64(h.Size) > u.opt.MaxBytes-min(u.stats.Bytes, u.opt.MaxBytes) {
+		return errdef.New(errdef.ErrExhausted, "the files are larger than %d bytes", u.opt.MaxBytes)
 	}
 	return nil
 }

@@ -1,0 +1,25 @@
+sandbox "box" {
+  backend = "mock"
+  image   = "base"
+}
+
+llm "replay" "main" {
+  cassette = "c.json"
+}
+
+agent "a" {
+  sandbox = sandbox.box
+  llm     = llm.replay.main
+  prompt  = "Work."
+}
+
+pipeline "p" {
+  stage "first" {
+    agent = agent.a
+  }
+
+  stage "second" {
+    agent = agent.a
+    files = { "/in" = stage.first.artefacts }
+  }
+}
