@@ -146,7 +146,7 @@ func (c *cli) view(asJSON bool) (event.Sink, func()) {
 	if !isTerminal(c.stderr) {
 		return view.NewPlain(c.stderr, stdout), func() {}
 	}
-	live := view.NewLive(c.stderr, stdout, func() int { return int(c.width()) }, c.colour(c.stderr))
+	live := view.NewLive(c.stderr, stdout, c.size, c.colour(c.stderr))
 	c.log.through(live)
 	return live, sync.OnceFunc(func() {
 		c.log.through(c.stderr)

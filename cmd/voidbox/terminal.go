@@ -7,8 +7,11 @@ import (
 	"golang.org/x/term"
 )
 
-// defaultWidth is assumed where nobody knows better, in columns.
-const defaultWidth = 100
+// These are assumed where nobody knows better.
+const (
+	defaultWidth = 100
+	defaultRows  = 24
+)
 
 // isTerminal tells whether w is a terminal that can move its cursor.
 func isTerminal(w io.Writer) bool { return isTTY(w) && os.Getenv("TERM") != "dumb" }
@@ -36,12 +39,18 @@ func isTTYReader(r io.Reader) bool {
 // colour tells whether w should get colour (https://no-color.org).
 func (c *cli) colour(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
-// width returns the columns of the terminal at standard error.
-func (c *cli) width() uint {
+// size returns the columns and rows of the terminal at standard error.
+func (c *cli) size() (columns, rows int) {
 	if f, ok := c.stderr.(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			return uint(w)
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			return w, h
 		}
 	}
-	return defaultWidth
+	return defaultWidth, defaultRows
+}
+
+// width returns the columns of the terminal at standard error.
+func (c *cli) width() uint {
+	columns, _ := c.size()
+	return uint(columns)
 }

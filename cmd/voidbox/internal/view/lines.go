@@ -140,15 +140,7 @@ func after(s event.Status) string {
 	return " in "
 }
 
-func (w *writer) mark(s event.Status) string {
-	switch s {
-	case event.Succeeded:
-		return w.style.good("✓")
-	case event.Failed:
-		return w.style.bad("✗")
-	}
-	return w.style.warn("■")
-}
+func (w *writer) mark(s event.Status) string { return w.style.mark(s) }
 
 func (w *writer) line(stage, text string) {
 	w.emit(w.style.dim(w.prefix(stage)) + text)

@@ -1,7 +1,20 @@
 package view
 
+import "github.com/voidbox-run/voidbox/core/event"
+
 // style colours text with SGR sequences (ECMA-48, section 8.3.117), or not at all.
 type style struct{ colour bool }
+
+// mark stands for how something ended.
+func (s style) mark(status event.Status) string {
+	switch status {
+	case event.Succeeded:
+		return s.good("✓")
+	case event.Failed:
+		return s.bad("✗")
+	}
+	return s.warn("■")
+}
 
 func (s style) sgr(code, text string) string {
 	if !s.colour || text == "" {

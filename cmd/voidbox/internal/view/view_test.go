@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -106,35 +107,127 @@ func TestJSONIsOneEventALine(t *testing.T) {
 	}
 }
 
+// screen makes a Live on a terminal of a size, which draws at every event, since a tick passes between two.
+func screen(out io.Writer, columns *int) *Live {
+	now := time.Unix(0, 0)
+	return newLive(out, Clean(out), func() (int, int) { return *columns, 24 }, false, func() time.Time {
+		now = now.Add(tick)
+		return now
+	})
+}
+
+func columns(n int) *int { return &n }
+
 func TestLiveLeavesOnlyLinesBehind(t *testing.T) {
 	var out bytes.Buffer
-	now := time.Unix(0, 0)
-	l := newLive(&out, &out, func() int { return 40 }, false, func() time.Time { return now })
+	l := screen(&out, columns(40))
 	for _, e := range hello() {
 		l.Event(e)
 	}
 	if len(l.drawn) != 0 {
 		t.Errorf("%d footer lines are left on the screen", len(l.drawn))
 	}
-	screen := replay(out.String())
-	for _, line := range screen {
+	lines := replay(out.String())
+	for _, line := range lines {
 		if strings.ContainsAny(line, "⠋⠙⠹") {
 			t.Errorf("spinner left behind: %q", line)
 		}
 	}
-	if last := screen[len(screen)-1]; !strings.HasPrefix(last, "✓ succeeded") {
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "✓ succeeded") {
 		t.Errorf("last line is %q", last)
+	}
+}
+
+// pipeline is a run of five stages, up to a moment in which each is in another state.
+func pipeline() []event.Event {
+	return []event.Event{
+		{Data: event.RunStarted{Pipeline: "report", Stages: []string{"a", "b", "c", "d", "e"}}},
+		{Stage: "e", Data: event.StageFinished{Status: event.Succeeded, ReusedFrom: "r0", Reused: event.Totals{InputTokens: 1, CostKnown: true}}},
+		{Stage: "a", Data: event.StageStarted{}}, {Stage: "b", Data: event.StageStarted{}},
+		{Stage: "a", Data: event.SandboxProgress{Step: "kernel"}},
+		{Stage: "b", Data: event.ToolCall{Tool: "bash", Arguments: json.RawMessage(`{"command":"make\n\u001b[2Jall"}`)}},
+		{Stage: "b", Data: event.Usage{Totals: event.Totals{InputTokens: 7, OutputTokens: 3, CostKnown: true}}},
+		{Stage: "c", Data: event.StageStarted{}},
+		{Stage: "c", Data: event.StageFinished{Status: event.Failed, Error: "no such model", Took: 2 * time.Second}},
+	}
+}
+
+func TestTreeTellsWhatEachStageDoes(t *testing.T) {
+	now := time.Unix(0, 0)
+	l := newLive(io.Discard, io.Discard, func() (int, int) { return 100, 24 }, false, func() time.Time { return now })
+	for _, e := range pipeline() {
+		l.Event(e)
+	}
+	now = now.Add(90 * time.Second)
+	want := "\x1b[?7l" +
+		"report  2 of 5 stages done  1 min 30 s · 7 in / 3 out tokens · $0\n" +
+		"├ ⠋ a  booting the kernel  1 min 30 s\n" +
+		"├ ⠋ b  bash make; [2Jall  1 min 30 s · 7 in / 3 out tokens · $0\n" +
+		"├ ✗ c  failed: no such model  2.0 s\n" +
+		"├ · d  waits  \n" +
+		"└ ✓ e  reused  0 ms · 1 in / 0 out tokens · $0\n" +
+		"\x1b[?7h"
+	if got := l.footer(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// Of many stages those that run are shown, then those that ended last, in the order of the run.
+func TestTreeOfManyStages(t *testing.T) {
+	var ids []string
+	for i := range 1000 {
+		ids = append(ids, fmt.Sprint("s", i))
+	}
+	l := newLive(io.Discard, io.Discard, func() (int, int) { return 100, 8 }, false, time.Now)
+	l.Event(event.Event{Data: event.RunStarted{Pipeline: "p", Stages: ids}})
+	for _, id := range []string{"s900", "s5", "s7", "s2"} {
+		l.Event(event.Event{Stage: id, Data: event.StageStarted{}})
+	}
+	for _, id := range []string{"s7", "s2"} {
+		l.Event(event.Event{Stage: id, Data: event.StageFinished{Status: event.Succeeded}})
+	}
+	var got []string
+	for _, r := range l.tree.rows(style{}, 3, 0, time.Now()) {
+		got = append(got, strings.Fields(r.text)[0])
+	}
+	if want := "p s2 s5 s900 …"; strings.Join(got, " ") != want {
+		t.Errorf("shown: %v", got)
+	}
+}
+
+func TestTreeStaysWhenTheRunIsOver(t *testing.T) {
+	var out bytes.Buffer
+	l := screen(&out, columns(100))
+	for _, e := range append(pipeline(),
+		event.Event{Stage: "a", Data: event.StageFinished{Status: event.Cancelled, Took: time.Second}},
+		event.Event{Stage: "b", Data: event.StageFinished{Status: event.Succeeded, Took: 3 * time.Second, Totals: event.Totals{InputTokens: 7, CostKnown: true}}},
+		event.Event{Data: event.RunFinished{Status: event.Failed, Error: "stage c: no such model", Totals: event.Totals{InputTokens: 7, CostKnown: true}}},
+	) {
+		l.Event(e)
+	}
+	lines := replay(out.String())
+	got := strings.Join(lines[len(lines)-6:], "\n")
+	want := `├ ■ a  cancelled  1.0 s
+├ ✓ b  succeeded  3.0 s · 7 in / 0 out tokens · $0
+├ ✗ c  failed: no such model  2.0 s
+├ · d  not started
+└ ✓ e  reused  0 ms · 1 in / 0 out tokens · $0
+✗ failed in 0 ms · 7 in / 0 out tokens · $0`
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 
 func TestFooterFitsTheTerminal(t *testing.T) {
 	for _, width := range []int{5, 20, 40, 80, 200} {
-		l := newLive(&bytes.Buffer{}, io.Discard, func() int { return width }, false, time.Now)
-		l.stages = 2
-		l.active["a"] = &activity{name: "a-very-long-stage-name", step: strings.Repeat("x", 300), started: time.Now(), totals: event.Totals{InputTokens: 123456789}}
+		l := newLive(io.Discard, io.Discard, func() (int, int) { return width, 24 }, false, time.Now)
+		for _, e := range pipeline() {
+			l.Event(e)
+		}
+		l.Event(event.Event{Stage: "b", Data: event.ToolCall{Tool: "bash", Arguments: json.RawMessage(`{"command":"` + strings.Repeat("x", 300) + `"}`)}})
 		footer := strings.TrimSuffix(strings.TrimPrefix(l.footer(), "\x1b[?7l"), "\x1b[?7h")
 		for _, line := range strings.Split(strings.TrimSuffix(footer, "\n"), "\n") {
-			if n := len([]rune(line)); n > max(width, 6) {
+			if n := len([]rune(line)); n > max(width, 8) {
 				t.Errorf("footer of %d columns on a terminal of %d: %q", n, width, line)
 			}
 		}
@@ -143,8 +236,10 @@ func TestFooterFitsTheTerminal(t *testing.T) {
 
 func TestFooterThatTheTerminalWrappedIsErasedWhole(t *testing.T) {
 	width := 80
-	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return width }, false, time.Now)
-	l.active["a"] = &activity{name: "a", step: strings.Repeat("x", 300), started: time.Now()}
+	l := newLive(io.Discard, io.Discard, func() (int, int) { return width, 24 }, false, time.Now)
+	l.Event(event.Event{Stage: "a", Data: event.StageStarted{}})
+	l.tree.step("a", strings.Repeat("x", 300))
+	l.drawn = nil
 	l.footer()
 	width = 30
 	if erased := l.erased(); !strings.HasPrefix(erased, "\x1b[3A") {
@@ -152,39 +247,44 @@ func TestFooterThatTheTerminalWrappedIsErasedWhole(t *testing.T) {
 	}
 }
 
-func TestFooterTellsStagesAndTheRunApart(t *testing.T) {
-	now := time.Unix(0, 0)
-	l := newLive(&bytes.Buffer{}, io.Discard, func() int { return 100 }, false, func() time.Time { return now })
-	for _, e := range []event.Event{
-		{Data: event.RunStarted{Stages: []string{"a", "b", "c"}}},
-		{Stage: "c", Data: event.StageFinished{Status: event.Succeeded}},
-		{Stage: "a", Data: event.StageStarted{}}, {Stage: "b", Data: event.StageStarted{}},
-		{Stage: "a", Data: event.SandboxProgress{Step: "kernel"}},
-		{Stage: "b", Data: event.AgentStarted{}},
-		{Stage: "b", Data: event.Usage{Totals: event.Totals{InputTokens: 7, OutputTokens: 3, CostKnown: true}}},
-	} {
-		l.Event(e)
+// However much happens, the screen is drawn once a tick.
+func TestLiveDrawsOnceATick(t *testing.T) {
+	now := time.Unix(100, 0)
+	var out counter
+	l := newLive(&out, io.Discard, func() (int, int) { return 80, 24 }, false, func() time.Time { return now })
+	for range 1000 {
+		l.Event(event.Event{Stage: "a", Data: event.Text{Text: "word"}})
+		now = now.Add(time.Millisecond)
 	}
-	now = now.Add(90 * time.Second)
-	want := "\x1b[?7l" +
-		"⠋ a  booting the kernel  1 min 30 s\n" +
-		"⠋ b  thinking  1 min 30 s · 7 in / 3 out tokens · $0\n" +
-		"  1 of 3 stages done  1 min 30 s · 7 in / 3 out tokens · $0\n" +
-		"\x1b[?7h"
-	if got := l.footer(); got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	if out.writes > 11 {
+		t.Errorf("%d drawings in a second", out.writes)
+	}
+	close(l.done) // nobody animates
+	l.Close()
+	if n := strings.Count(out.text.String(), "word"); n != 1000 {
+		t.Errorf("%d lines of 1000 are on the screen", n)
 	}
 }
 
+type counter struct {
+	writes int
+	text   strings.Builder
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.writes++
+	return c.text.Write(p)
+}
+
 func TestFooterDoesNotBreakALine(t *testing.T) {
-	var screen bytes.Buffer
-	l := newLive(&screen, Clean(&screen), func() int { return 80 }, false, time.Now)
+	var out bytes.Buffer
+	l := screen(&out, columns(80))
 	l.Event(event.Event{Data: event.RunStarted{}})
 	l.Event(event.Event{Stage: "box", Data: event.StageStarted{}})
 	l.Event(event.Event{Stage: "box", Data: event.Output{Stream: "stdout", Text: "one\ntw"}})
 	l.Event(event.Event{Stage: "box", Data: event.Output{Stream: "stdout", Text: "o\n"}})
 	l.Event(event.Event{Stage: "box", Data: event.StageFinished{Status: event.Succeeded}})
-	if got := strings.Join(replay(screen.String()), "\n"); got != "one\ntwo" {
+	if got := strings.Join(replay(out.String()), "\n"); got != "one\ntwo" {
 		t.Errorf("the screen shows %q", got)
 	}
 }
@@ -208,16 +308,6 @@ func replay(output string) []string {
 		current, output = current+output[:1], output[1:]
 	}
 	return screen
-}
-
-func BenchmarkPlain(b *testing.B) {
-	events := hello()
-	sink := NewPlain(&bytes.Buffer{}, io.Discard)
-	for b.Loop() {
-		for _, e := range events {
-			sink.Event(e)
-		}
-	}
 }
 
 func TestMainOutputIsExactAndSeparate(t *testing.T) {
