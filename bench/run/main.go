@@ -38,6 +38,14 @@ func run(ctx context.Context, rounds int, bin, out string) error {
 	if err != nil {
 		return err
 	}
+	fan, err := fanOut(ctx, bin, max(rounds/6, 3))
+	if err != nil {
+		return err
+	}
+	rendered, err := rendering(ctx, rounds)
+	if err != nil {
+		return err
+	}
 	execs, err := execThroughAgent(ctx, bin, rounds)
 	if err != nil {
 		return err
@@ -46,7 +54,7 @@ func run(ctx context.Context, rounds int, bin, out string) error {
 	if err != nil {
 		return err
 	}
-	return benchtable.Write(out, slices.Concat(rows, mock, execs, vm))
+	return benchtable.Write(out, slices.Concat(rows, mock, fan, rendered, execs, vm))
 }
 
 // pluginStart builds the example plugin and starts it over and over.
