@@ -25,6 +25,7 @@ type runFlags struct {
 	target    string
 	json      bool
 	keep      bool
+	talk      bool
 	runDir    string
 	resume    string // directory of the run to go on with
 	record    string
@@ -55,6 +56,7 @@ func (c *cli) runCommand() *cobra.Command {
 func (flags *runFlags) flags(cmd *cobra.Command) {
 	flags.inputs.flags(cmd)
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one event a line to standard output")
+	cmd.Flags().BoolVarP(&flags.talk, "interactive", "i", false, "talk to the agent: its own command line gets this terminal")
 	cmd.Flags().BoolVar(&flags.keep, "keep", false, "keep sandboxes alive after the run, until Ctrl-C")
 	cmd.Flags().StringVar(&flags.runDir, "run-dir", "", "write events and result to this `directory`, not to one under $XDG_STATE_HOME/voidbox/runs")
 	cmd.Flags().StringVar(&flags.record, "record", "", "record what the models say into this `file`, which the plugin llm-replay plays")
@@ -80,7 +82,7 @@ func (c *cli) run(ctx context.Context, path string, flags *runFlags) error {
 		Plan: project.plan, Target: flags.target, Host: run.Plugins(project.host), Sinks: []event.Sink{sink},
 		RunDir: flags.runDir, Keep: flags.keep, Version: version.String(), Hard: hard,
 		ControlDir: project.host.RuntimeDir(), Capture: capture, Record: flags.record,
-		Resume: flags.resume, Source: flags.source(path, project.plan),
+		Terminal: c.terminal(sink, flags.json), Interactive: flags.talk, Resume: flags.resume, Source: flags.source(path, project.plan),
 	})
 	if err != nil {
 		return failWith(run.ExitCode(err), err)

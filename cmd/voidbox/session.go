@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -28,6 +29,25 @@ const hangUp = 2 * time.Second
 
 // run returns when the command has ended, with its exit code. The end of ctx kills it.
 func (s *session) run(ctx context.Context) error {
+	exit, err := s.exec(ctx)
+	var begin *beginError
+	switch {
+	case errors.As(err, &begin):
+		return notStarted(begin.err)
+	case err != nil:
+		return s.failed(ctx, err)
+	}
+	return s.ended(exit)
+}
+
+// beginError is one that came before the command was started.
+type beginError struct{ err error }
+
+func (e *beginError) Error() string { return e.err.Error() }
+func (e *beginError) Unwrap() error { return e.err }
+
+// exec runs the command to its end.
+func (s *session) exec(ctx context.Context) (sandbox.Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	controls := make(chan sandbox.Control, 16)
@@ -39,23 +59,19 @@ func (s *session) run(ctx context.Context) error {
 	if s.tty {
 		info, err := s.box.Info(ctx)
 		if err != nil {
-			return notStarted(err)
+			return sandbox.Exit{}, &beginError{err}
 		}
 		resize = info.Has(sandbox.CapPtyResize)
 		s.command.Pty = &sandbox.Pty{Size: s.cli.windowSize(), Term: os.Getenv("TERM")}
 		restore, err := s.cli.rawTerminal()
 		if err != nil {
-			return notStarted(err)
+			return sandbox.Exit{}, &beginError{err}
 		}
 		defer restore()
 	}
 	stop := s.relay(ctx, cancel, controls, resize)
-	exit, err := s.box.Exec(ctx, s.command, stdio)
-	stop()
-	if err != nil {
-		return s.failed(ctx, err)
-	}
-	return s.ended(exit)
+	defer stop()
+	return s.box.Exec(ctx, s.command, stdio)
 }
 
 // relayed are the signals that a command gets in place of this process.

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/voidbox-run/voidbox/cmd/voidbox/internal/view"
+	"github.com/voidbox-run/voidbox/core/agent"
+	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
 // These are assumed where nobody knows better.
@@ -12,6 +18,20 @@ const (
 	defaultWidth = 100
 	defaultRows  = 24
 )
+
+// terminal lets interactive agents have this terminal; nil where there is none, or where events go to it.
+func (c *cli) terminal(sink event.Sink, asJSON bool) agent.Terminal {
+	if asJSON || !isTTY(c.stdout) || !isTTYReader(c.stdin) {
+		return nil
+	}
+	return func(ctx context.Context, box sandbox.Sandbox, cmd sandbox.Command) (sandbox.Exit, error) {
+		if live, ok := sink.(*view.Live); ok {
+			live.Hold()
+			defer live.Release()
+		}
+		return (&session{cli: c, box: box, command: cmd, tty: true, read: true}).exec(ctx)
+	}
+}
 
 // isTerminal tells whether w is a terminal that can move its cursor.
 func isTerminal(w io.Writer) bool { return isTTY(w) && os.Getenv("TERM") != "dumb" }

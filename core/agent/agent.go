@@ -35,11 +35,16 @@ type Config struct {
 	Events       event.Scope
 	Conversation string // identity of this run towards the provider; unique
 
+	// Terminal lets a person talk to a command of the sandbox, until that ends. Nil means that nobody is there.
+	Terminal Terminal
 	// Lend lets the guest use credentials that a command-line agent needs, without holding them. Nil means that nobody does.
 	Lend func(ctx context.Context, wanted []llm.Credential) (Loan, error)
 	// Reach lets the guest go to the hosts, host:port each, that a command-line agent needs. Nil means that it may.
 	Reach func(ctx context.Context, hosts []string) error
 }
+
+// Terminal connects a command with a person's terminal.
+type Terminal func(ctx context.Context, box sandbox.Sandbox, cmd sandbox.Command) (sandbox.Exit, error)
 
 // Loan is what a guest gets in the place of a credential.
 type Loan struct {
@@ -116,7 +121,14 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.description, err = s.LLM.Describe(ctx); err != nil {
 		return &ModelError{Err: err}
 	}
-	if s.rec.mode, err = chooseModeFor(s.Skills, s.Agent.Mode, s.description); err != nil {
+	wanted := s.Agent.Mode
+	if s.Agent.Interactive {
+		if !s.description.Interactive {
+			return errdef.New(errdef.ErrUnsupported, "the provider has no command-line agent to talk to").WithRemedy("take interactive out of the agent, or use another provider")
+		}
+		wanted = ModeCLI
+	}
+	if s.rec.mode, err = chooseModeFor(s.Skills, wanted, s.description); err != nil {
 		return err
 	}
 	s.model = firstOf(s.Agent.Model, s.Agent.LLM.Model, s.description.DefaultModel)

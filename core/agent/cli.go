@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 
@@ -26,7 +27,7 @@ func (s *session) cli(ctx context.Context) error {
 	}
 	req := llm.CLIRequest{
 		Prompt: s.Agent.Prompt, System: s.Agent.System, Model: s.model, MaxTurns: turns, Home: s.home(), WorkingDir: s.dir,
-		MCPServers: skill.Servers(s.Skills),
+		MCPServers: skill.Servers(s.Skills), Interactive: s.Agent.Interactive,
 	}
 	p, err := s.LLM.PlanCLI(ctx, req)
 	if err != nil {
@@ -49,6 +50,9 @@ func (s *session) cli(ctx context.Context) error {
 	}
 	if err := s.writeFiles(ctx, p.Files); err != nil {
 		return err
+	}
+	if s.Agent.Interactive {
+		return s.talk(ctx, p)
 	}
 	return s.listen(ctx, p)
 }
@@ -130,15 +134,8 @@ func (s *session) listen(ctx context.Context, p llm.CLIPlan) error {
 		}
 		return ear.hear(events)
 	}}
-	env := map[string]string{}
-	for _, vars := range []map[string]string{s.Agent.Sandbox.Env, p.Env} {
-		for k, v := range vars {
-			env[k] = v
-		}
-	}
 	stderr := newHeadTail(stderrBytes)
-	exit, err := s.Sandbox.Exec(ctx, sandbox.Command{Args: p.Args, Env: env, Dir: s.dir, User: s.user(), Limits: s.limits()},
-		sandbox.IO{Stdin: bytes.NewReader(p.Stdin), Stdout: stopper{lines, stop}, Stderr: stderr})
+	exit, err := s.Sandbox.Exec(ctx, s.program(p), sandbox.IO{Stdin: bytes.NewReader(p.Stdin), Stdout: stopper{lines, stop}, Stderr: stderr})
 	if ctx.Err() == nil && err == nil {
 		err = lines.flush()
 	}
@@ -159,6 +156,33 @@ func (s *session) listen(ctx context.Context, p llm.CLIPlan) error {
 		s.rec.warn(fmt.Sprintf("%d lines of the agent were longer than %d bytes and were passed over", lines.dropped, llm.MaxLineBytes), "")
 	}
 	return ear.verdict(exit, stderr.String())
+}
+
+// program is the command-line agent as it is started.
+func (s *session) program(p llm.CLIPlan) sandbox.Command {
+	env := map[string]string{}
+	for _, vars := range []map[string]string{s.Agent.Sandbox.Env, p.Env} {
+		maps.Copy(env, vars)
+	}
+	return sandbox.Command{Args: p.Args, Env: env, Dir: s.dir, User: s.user(), Limits: s.limits()}
+}
+
+// talk gives the program the terminal. What is said there is between it and a person: nothing of it is parsed or recorded.
+func (s *session) talk(ctx context.Context, p llm.CLIPlan) error {
+	if s.Terminal == nil {
+		return errdef.New(errdef.ErrState, "the agent is interactive, and there is no terminal")
+	}
+	s.rec.start(s.model, nil)
+	exit, err := s.Terminal(ctx, s.Sandbox, s.program(p))
+	switch {
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return s.execError(err, p.Args[0])
+	case exit.Code != 0:
+		return &ModelError{Err: fmt.Errorf("the agent ended with status %d", exit.Code)}
+	}
+	return nil
 }
 
 func (s *session) execError(err error, program string) error {

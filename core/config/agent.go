@@ -119,7 +119,7 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 	run := &plan.AgentRun{
 		Agent: a.plan.Name, Sandbox: a.plan.Sandbox, LLM: a.plan.LLM, Skills: a.plan.Skills,
 		Prompt: d.prompt("prompt"), System: d.prompt("system"), Model: orDefault(d.str("model"), a.plan.LLM.Model),
-		Tools: d.tools(a.plan), Mode: d.choice("mode"),
+		Tools: d.tools(a.plan), Mode: d.choice("mode"), Interactive: d.flag("interactive"),
 		MaxTurns:    int(d.integer("max_turns", 1, maxTurns, plan.DefaultMaxTurns)),
 		OutputFile:  d.guestPath("output_file"),
 		Artefacts:   d.artefacts(a.plan.Sandbox),
@@ -127,6 +127,9 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 	}
 	if run.Mode == "native" {
 		d.refuseServers(run.Skills)
+	}
+	if run.Mode == "native" && run.Interactive {
+		d.fail(at(d.rng("interactive"), "Nobody to talk to", "The native loop has no terminal. An interactive agent is the provider's own command line: leave out \"mode\"."))
 	}
 	d.budget(run)
 	return run, explainInput(d.diags, in)

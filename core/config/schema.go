@@ -194,6 +194,7 @@ var agentBlock = &block{
 		{Name: "model", Type: "string", Doc: "Model. May use `input`.", Default: "that of the llm"},
 		{Name: "tools", Type: "list(string)", Doc: "Tools of the native loop: bash, read, write, edit, and those of its skills.", Default: "all"},
 		{Name: "mode", Type: "string", Default: "\"auto\"", Values: []string{"auto", "cli", "native"}, Doc: "Run the provider's own command line in the guest, run the loop on the host, or whichever the provider prefers."},
+		{Name: "interactive", Type: "bool", Default: "false", Doc: "Give the provider's own command line the terminal, for a person to talk to. The prompt is what it is told first."},
 		{Name: "max_turns", Type: typeInteger, Default: "50", Doc: "Turns of the model."},
 		{Name: "output_file", Type: "string", Doc: "Absolute path in the guest of the file whose content is the output. May use `input`.", Default: "the agent's last text"},
 		{Name: "artefacts", Type: "list(string)", Doc: "Absolute paths in the guest of files and directories that are kept, and that later stages can take as `files`. May use `input`."},

@@ -163,6 +163,7 @@ type AgentRun struct {
 	Prompt      string
 	Tools       []string // of the native loop; nil means all
 	Mode        string   // auto, cli or native; empty means auto
+	Interactive bool     // a person talks to it, on a terminal; then it is a command-line agent
 	MaxTurns    int      // 0 means DefaultMaxTurns
 	OutputFile  string   // guest path whose content is the output; empty means the agent's last text
 	Artefacts   []string // guest paths of files and directories that are kept, each by its last name

@@ -50,6 +50,8 @@ type loan struct {
 
 	troubles atomic.Int32 // that were told
 
+	over bool // it was taken back
+
 	ctx    context.Context // ends with the loan; its cause may be a limit that was reached
 	cancel context.CancelCauseFunc
 }
@@ -268,19 +270,32 @@ func (l *loan) watch(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(nil); done.Wait() }
 }
 
-// end takes the loan back. What it has cost is known then, also where the agent's program did not say.
-func (l *loan) end() {
+// end takes the loan back.
+func (l *loan) end() { l.spent() }
+
+// spent takes the loan back, and says what it has cost: for an agent that a person talks to, the broker is the only one who counts. Nothing
+// is known of one that needed no credential.
+func (l *loan) spent() event.Totals {
 	if l == nil {
-		return
+		return event.Totals{}
 	}
 	l.cancel(nil)
-	if l.broker == nil {
-		return
+	if l.broker == nil || l.over {
+		return event.Totals{}
 	}
+	l.over = true
 	l.run.lenders.mu.Lock()
 	delete(l.run.lenders.loans, l.token)
 	l.run.lenders.mu.Unlock()
-	_, _ = l.broker.Revoke(l.token) // a broker that has died holds nothing
+	spent, err := l.broker.Revoke(l.token)
+	if err != nil { // a broker that has died holds nothing
+		return event.Totals{}
+	}
+	u := spent.Usage
+	return event.Totals{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CacheReadTokens: u.CacheReadTokens, CacheWriteTokens: u.CacheWriteTokens,
+		CostUSD: u.CostUSD, CostKnown: u.CostKnown,
+	}
 }
 
 // secretOf reads a credential out of a provider's configuration, under the name that the provider has for it.

@@ -32,7 +32,7 @@ func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (made map[str
 		"prompt":        bound.Prompt,
 		"system prompt": bound.System,
 		"model":         []any{bound.LLM.Plugin, bound.LLM.Config, modelOf(bound)},
-		"tools":         []any{bound.Tools, bound.Mode, bound.OutputBytes},
+		"tools":         []any{bound.Tools, bound.Mode, bound.Interactive, bound.OutputBytes},
 		"output":        []any{bound.OutputFile, bound.Artefacts},
 		"skills":        skills,
 		"sandbox":       []any{described(bound.Sandbox), filesOf(bound.Sandbox)},

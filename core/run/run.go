@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/cassette"
 	"github.com/voidbox-run/voidbox/core/control"
 	"github.com/voidbox-run/voidbox/core/event"
@@ -46,8 +47,12 @@ type Config struct {
 	// with the sandbox.
 	Overlays string
 	// Keep keeps the sandboxes of finished stages alive until the end of the context, for a look at them.
-	Keep    bool
-	Version string // of voidbox, for the record
+	Keep bool
+	// Terminal is that of the user, for interactive agents; one at a time has it. Nil means that there is none.
+	Terminal agent.Terminal
+	// Interactive makes the target's only agent one that the user talks to.
+	Interactive bool
+	Version     string // of voidbox, for the record
 	// Capture is where packets of the guests' networks go.
 	Capture Capture
 	// Record is a file for what the providers say, which the plugin llm-replay can play. Empty means none.
@@ -116,6 +121,7 @@ type Run struct {
 	tape   *cassette.Recorder // nil without Record
 	dir    *observe.RunDir    // nil without one
 	former *former            // nil for a run that begins at the beginning
+	tty    chan struct{}      // holds a token while an agent has the terminal
 
 	ctx      context.Context // of the run's work; set by Run
 	stop     context.CancelCauseFunc
@@ -150,12 +156,16 @@ func New(cfg Config) (*Run, error) {
 	if err := pipeline.Check(t.stages); err != nil {
 		return nil, &ConfigError{Err: err}
 	}
+	if cfg.Interactive && len(t.stages) != 1 {
+		return nil, &ConfigError{Err: errdef.New(errdef.ErrInvalid, "%s has %d agents, and you can talk to one only", t.name, len(t.stages)).
+			WithRemedy("choose one with --target agent.NAME, or set interactive = true in those that you want to talk to")}
+	}
 	if cfg.Capture.Path != "" {
 		if err := capturable(t); err != nil {
 			return nil, &ConfigError{Err: err}
 		}
 	}
-	r := &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets)}
+	r := &Run{cfg: cfg, id: newID(), target: t, redact: plan.NewRedactor(cfg.Plan.Secrets), tty: make(chan struct{}, 1)}
 	if cfg.Resume != "" {
 		if r.former, err = openFormer(cfg.Resume, t); err != nil {
 			return nil, &ConfigError{Err: err}

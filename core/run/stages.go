@@ -101,6 +101,11 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
 	}
+	bound.Interactive = bound.Interactive || r.cfg.Interactive
+	if bound.Interactive && r.cfg.Terminal == nil {
+		return plan.Result{}, &ConfigError{Err: errdef.New(errdef.ErrInvalid, "agent %s is interactive, and there is no terminal", bound.Agent).
+			WithRemedy("run it where standard input and output are a terminal, without --json")}
+	}
 	skills, err := skill.Load(ctx, bound.Skills, r.store)
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
@@ -162,10 +167,13 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	report, err = agent.Run(ctx, agent.Config{
 		Agent: bound, LLM: r.priced(provider.LLM(), bound), Sandbox: env, Skills: skills, Events: events.Child(),
 		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
-		Reach:        r.reach(bound, events), Lend: loan.lender(),
+		Reach:        r.reach(bound, events), Lend: loan.lender(), Terminal: r.terminal(),
 	})
 	if err == nil {
 		files, err = r.take(ctx, env, s, bound)
+	}
+	if bound.Interactive {
+		report.Totals = loan.spent()
 	}
 	return report, files, err
 }

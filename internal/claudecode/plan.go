@@ -32,7 +32,7 @@ type Options struct {
 
 // Plan says how Claude Code is started.
 func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
-	if req.Prompt == "" {
+	if req.Prompt == "" && !req.Interactive {
 		return llm.CLIPlan{}, errdef.New(errdef.ErrInvalid, "the prompt is empty")
 	}
 	command := opt.Command
@@ -51,11 +51,12 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 	if baseURL == "" {
 		baseURL = opt.Upstream
 	}
+	args := []string{command, "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"}
+	if req.Interactive {
+		args = args[:1]
+	}
 	p := llm.CLIPlan{
-		Args: []string{
-			command, "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages",
-			"--dangerously-skip-permissions", "--model", req.Model,
-		},
+		Args: append(args, "--dangerously-skip-permissions", "--model", req.Model),
 		Env: map[string]string{
 			"ANTHROPIC_BASE_URL":                       baseURL,
 			"ANTHROPIC_API_KEY":                        req.Placeholder,
@@ -76,7 +77,7 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 		p.Env["ENABLE_TOOL_SEARCH"] = "false"
 		p.Env["CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS"] = "1"
 	}
-	if req.MaxTurns > 0 {
+	if req.MaxTurns > 0 && !req.Interactive {
 		p.Args = append(p.Args, "--max-turns", strconv.Itoa(req.MaxTurns))
 	}
 	if req.System != "" {
@@ -86,7 +87,33 @@ func Plan(req llm.CLIRequest, opt Options) (llm.CLIPlan, error) {
 		p.Credentials = []llm.Credential{*opt.Credential}
 	}
 	maps.Copy(p.Env, opt.Env)
-	return p, addMCP(&p, req)
+	if err := addMCP(&p, req); err != nil || !req.Interactive {
+		return p, err
+	}
+	return p, interactive(&p, req)
+}
+
+// interactive answers beforehand what Claude Code asks a new user at its first start: theme, trust in the directory, the key of the
+// environment, leave to do without asking. In a sandbox that is made anew each time, each start is the first.
+func interactive(p *llm.CLIPlan, req llm.CLIRequest) error {
+	if !path.IsAbs(req.Home) {
+		return errdef.New(errdef.ErrInvalid, "the home %q is not an absolute path", req.Home)
+	}
+	key := p.Env["ANTHROPIC_API_KEY"]
+	settings, err := json.MarshalIndent(map[string]any{
+		"hasCompletedOnboarding": true, "theme": "dark", "bypassPermissionsModeAccepted": true,
+		"customApiKeyResponses": map[string]any{"approved": []string{key[max(len(key)-20, 0):]}, "rejected": []string{}},
+		"projects":              map[string]any{req.WorkingDir: map[string]any{"hasTrustDialogAccepted": true}},
+	}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the settings: %w", err)
+	}
+	p.Files = append(p.Files, llm.File{Path: path.Join(req.Home, ".claude.json"), Content: settings, Mode: 0o600})
+	p.Stdin = nil
+	if req.Prompt != "" {
+		p.Args = append(p.Args, "--", req.Prompt)
+	}
+	return nil
 }
 
 func retries(n *int) int {

@@ -45,6 +45,7 @@ type options struct {
 	model, system, mcpConfig, prompt string
 	maxTurns                         int
 	partial                          bool
+	interactive                      bool // a person is there: no -p
 }
 
 // Main runs the program and returns its exit status.
@@ -59,6 +60,9 @@ func Main(ctx context.Context, in Invocation) int {
 		return 1
 	}
 	s := &session{Invocation: in, options: opt, out: &stream{to: in.Stdout, model: opt.model, partial: opt.partial}}
+	if opt.interactive {
+		return s.talk(ctx)
+	}
 	return s.run(ctx)
 }
 
@@ -81,6 +85,10 @@ func parse(in Invocation) (options, error) {
 	flags.IntVar(&opt.maxTurns, "max-turns", 0, "")
 	if err := flags.Parse(in.Args); err != nil {
 		return opt, fmt.Errorf("unknown option: %w", err)
+	}
+	if !print && format == "text" {
+		opt.interactive, opt.prompt = true, strings.Join(flags.Args(), " ")
+		return opt, nil
 	}
 	if !print || format != "stream-json" || !verbose {
 		return opt, errors.New("the stand-in knows only: -p --output-format stream-json --verbose")
@@ -126,7 +134,8 @@ var (
 	errMaxTurns = errors.New("reached maximum number of turns")
 )
 
-func (s *session) run(ctx context.Context) int {
+// scenario is what it does, nil for one that it does not know and has said so.
+func (s *session) scenario() func(s *session, ctx context.Context) (string, error) {
 	name := s.Getenv("CLAUDE_STAND_IN")
 	if m := named.FindStringSubmatch(s.prompt); name == "" && m != nil {
 		name = m[1]
@@ -134,9 +143,15 @@ func (s *session) run(ctx context.Context) int {
 	if name == "" {
 		name = "model"
 	}
-	scenario := scenarios[name]
-	if scenario == nil {
+	if scenarios[name] == nil {
 		fmt.Fprintf(s.Stderr, "Error: there is no scenario %q\n", name)
+	}
+	return scenarios[name]
+}
+
+func (s *session) run(ctx context.Context) int {
+	scenario := s.scenario()
+	if scenario == nil {
 		return 1
 	}
 	s.out.init(s.Dir)

@@ -42,7 +42,7 @@ func convert[A, B any](list []A, f func(A) B) []B {
 
 func descriptionToProto(d Description) *pluginv1.DescribeLLMResponse {
 	return &pluginv1.DescribeLLMResponse{
-		Cli: d.CLI, Native: d.Native, DefaultModel: d.DefaultModel, Dialect: d.Dialect, PriceList: d.PriceList,
+		Cli: d.CLI, Native: d.Native, DefaultModel: d.DefaultModel, Dialect: d.Dialect, PriceList: d.PriceList, Interactive: d.Interactive,
 		Models: convert(d.Models, func(m Model) *pluginv1.ModelInfo {
 			info := &pluginv1.ModelInfo{
 				Id: m.ID, ContextTokens: count(m.ContextTokens), MaxOutputTokens: count(m.MaxOutputTokens), Tools: m.Tools,
@@ -59,7 +59,7 @@ func descriptionFromProto(d *pluginv1.DescribeLLMResponse) (Description, error) 
 	if len(d.GetModels()) > maxList {
 		return Description{}, broken("%d models, at most %d are allowed", len(d.GetModels()), maxList)
 	}
-	out := Description{CLI: d.GetCli(), Native: d.GetNative(), DefaultModel: d.GetDefaultModel(), Dialect: d.GetDialect(), PriceList: d.GetPriceList()}
+	out := Description{CLI: d.GetCli(), Native: d.GetNative(), DefaultModel: d.GetDefaultModel(), Dialect: d.GetDialect(), PriceList: d.GetPriceList(), Interactive: d.GetInteractive()}
 	for _, m := range d.GetModels() {
 		model := Model{
 			ID: m.GetId(), ContextTokens: int(m.GetContextTokens()), MaxOutputTokens: int(m.GetMaxOutputTokens()), Tools: m.GetTools(),
@@ -80,14 +80,14 @@ func descriptionFromProto(d *pluginv1.DescribeLLMResponse) (Description, error) 
 func cliRequestToProto(r CLIRequest) *pluginv1.PlanCLIRequest {
 	return &pluginv1.PlanCLIRequest{
 		Prompt: text(r.Prompt), System: text(r.System), Model: r.Model, BaseUrl: r.BaseURL, Placeholder: r.Placeholder,
-		McpServers: convert(r.MCPServers, mcpToProto), MaxTurns: count(r.MaxTurns), Home: r.Home, WorkingDir: r.WorkingDir,
+		McpServers: convert(r.MCPServers, mcpToProto), MaxTurns: count(r.MaxTurns), Home: r.Home, WorkingDir: r.WorkingDir, Interactive: r.Interactive,
 	}
 }
 
 func cliRequestFromProto(r *pluginv1.PlanCLIRequest) CLIRequest {
 	return CLIRequest{
 		Prompt: r.GetPrompt(), System: r.GetSystem(), Model: r.GetModel(), BaseURL: r.GetBaseUrl(), Placeholder: r.GetPlaceholder(),
-		MCPServers: convert(r.GetMcpServers(), mcpFromProto), MaxTurns: int(r.GetMaxTurns()), Home: r.GetHome(), WorkingDir: r.GetWorkingDir(),
+		MCPServers: convert(r.GetMcpServers(), mcpFromProto), MaxTurns: int(r.GetMaxTurns()), Home: r.GetHome(), WorkingDir: r.GetWorkingDir(), Interactive: r.GetInteractive(),
 	}
 }
 

@@ -43,6 +43,7 @@ type Description struct {
 	DefaultModel string
 	Dialect      string // name of the wire dialect, for traces
 	PriceList    string // vendor whose published prices the server charges; empty when that is not known
+	Interactive  bool   // mode a can have a terminal
 }
 
 // Model describes a model. Zero numbers mean unknown.
@@ -73,6 +74,7 @@ type CLIRequest struct {
 	MaxTurns    int
 	Home        string
 	WorkingDir  string
+	Interactive bool // a person talks to it; Prompt, if any, is what it is told first
 }
 
 // CLIPlan says how to start it.

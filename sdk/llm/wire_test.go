@@ -144,7 +144,7 @@ func TestEverythingSurvivesTheWire(t *testing.T) {
 	}
 	same(t, "description", d, f.description)
 
-	cli := llm.CLIRequest{Prompt: "p", System: "s", Model: "m", BaseURL: "http://b", Placeholder: "k", MaxTurns: 7, Home: "/h", WorkingDir: "/w",
+	cli := llm.CLIRequest{Prompt: "p", System: "s", Model: "m", BaseURL: "http://b", Placeholder: "k", MaxTurns: 7, Home: "/h", WorkingDir: "/w", Interactive: true,
 		MCPServers: []llm.MCPServer{{Name: "a", Command: []string{"x", "y"}, Env: map[string]string{"E": "1"}}, {Name: "b", URL: "http://m"}}}
 	p, err := c.PlanCLI(ctx, cli)
 	if err != nil {

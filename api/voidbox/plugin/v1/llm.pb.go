@@ -179,7 +179,9 @@ type DescribeLLMResponse struct {
 	Dialect string `protobuf:"bytes,5,opt,name=dialect,proto3" json:"dialect,omitempty"`
 	// Whose published prices the server charges, such as anthropic: a name in the core's table of prices. Empty when the server is
 	// not the vendor's own, so that nobody knows.
-	PriceList     string `protobuf:"bytes,6,opt,name=price_list,json=priceList,proto3" json:"price_list,omitempty"`
+	PriceList string `protobuf:"bytes,6,opt,name=price_list,json=priceList,proto3" json:"price_list,omitempty"`
+	// The command-line agent can be given a terminal, for a person to talk to.
+	Interactive   bool `protobuf:"varint,7,opt,name=interactive,proto3" json:"interactive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -254,6 +256,13 @@ func (x *DescribeLLMResponse) GetPriceList() string {
 		return x.PriceList
 	}
 	return ""
+}
+
+func (x *DescribeLLMResponse) GetInteractive() bool {
+	if x != nil {
+		return x.Interactive
+	}
+	return false
 }
 
 // ModelInfo describes a model.
@@ -416,8 +425,11 @@ type PlanCLIRequest struct {
 	McpServers  []*MCPServer `protobuf:"bytes,6,rep,name=mcp_servers,json=mcpServers,proto3" json:"mcp_servers,omitempty"`
 	MaxTurns    uint32       `protobuf:"varint,7,opt,name=max_turns,json=maxTurns,proto3" json:"max_turns,omitempty"`
 	// Home and working directory inside the guest.
-	Home          string `protobuf:"bytes,8,opt,name=home,proto3" json:"home,omitempty"`
-	WorkingDir    string `protobuf:"bytes,9,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	Home       string `protobuf:"bytes,8,opt,name=home,proto3" json:"home,omitempty"`
+	WorkingDir string `protobuf:"bytes,9,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
+	// A person talks to the agent, on a terminal: nothing of what it prints is parsed, and the prompt, which may be empty, is what it is told
+	// first.
+	Interactive   bool `protobuf:"varint,10,opt,name=interactive,proto3" json:"interactive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -513,6 +525,13 @@ func (x *PlanCLIRequest) GetWorkingDir() string {
 		return x.WorkingDir
 	}
 	return ""
+}
+
+func (x *PlanCLIRequest) GetInteractive() bool {
+	if x != nil {
+		return x.Interactive
+	}
+	return false
 }
 
 // PlanCLIResponse says how to start it.
@@ -2120,7 +2139,7 @@ var File_voidbox_plugin_v1_llm_proto protoreflect.FileDescriptor
 const file_voidbox_plugin_v1_llm_proto_rawDesc = "" +
 	"\n" +
 	"\x1bvoidbox/plugin/v1/llm.proto\x12\x11voidbox.plugin.v1\"\x14\n" +
-	"\x12DescribeLLMRequest\"\xd3\x01\n" +
+	"\x12DescribeLLMRequest\"\xf5\x01\n" +
 	"\x13DescribeLLMResponse\x12\x10\n" +
 	"\x03cli\x18\x01 \x01(\bR\x03cli\x12\x16\n" +
 	"\x06native\x18\x02 \x01(\bR\x06native\x124\n" +
@@ -2128,7 +2147,8 @@ const file_voidbox_plugin_v1_llm_proto_rawDesc = "" +
 	"\rdefault_model\x18\x04 \x01(\tR\fdefaultModel\x12\x18\n" +
 	"\adialect\x18\x05 \x01(\tR\adialect\x12\x1d\n" +
 	"\n" +
-	"price_list\x18\x06 \x01(\tR\tpriceList\"\xb4\x01\n" +
+	"price_list\x18\x06 \x01(\tR\tpriceList\x12 \n" +
+	"\vinteractive\x18\a \x01(\bR\vinteractive\"\xb4\x01\n" +
 	"\tModelInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x0econtext_tokens\x18\x02 \x01(\rR\rcontextTokens\x12*\n" +
@@ -2141,7 +2161,7 @@ const file_voidbox_plugin_v1_llm_proto_rawDesc = "" +
 	"\n" +
 	"cache_read\x18\x03 \x01(\x01R\tcacheRead\x12\x1f\n" +
 	"\vcache_write\x18\x04 \x01(\x01R\n" +
-	"cacheWrite\"\xa4\x02\n" +
+	"cacheWrite\"\xc6\x02\n" +
 	"\x0ePlanCLIRequest\x12\x16\n" +
 	"\x06prompt\x18\x01 \x01(\tR\x06prompt\x12\x16\n" +
 	"\x06system\x18\x02 \x01(\tR\x06system\x12\x14\n" +
@@ -2153,7 +2173,9 @@ const file_voidbox_plugin_v1_llm_proto_rawDesc = "" +
 	"\tmax_turns\x18\a \x01(\rR\bmaxTurns\x12\x12\n" +
 	"\x04home\x18\b \x01(\tR\x04home\x12\x1f\n" +
 	"\vworking_dir\x18\t \x01(\tR\n" +
-	"workingDir\"\xdd\x02\n" +
+	"workingDir\x12 \n" +
+	"\vinteractive\x18\n" +
+	" \x01(\bR\vinteractive\"\xdd\x02\n" +
 	"\x0fPlanCLIResponse\x12\x12\n" +
 	"\x04args\x18\x01 \x03(\tR\x04args\x12=\n" +
 	"\x03env\x18\x02 \x03(\v2+.voidbox.plugin.v1.PlanCLIResponse.EnvEntryR\x03env\x122\n" +

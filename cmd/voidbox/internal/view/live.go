@@ -26,6 +26,7 @@ type Live struct {
 	pending strings.Builder // lines that are not on the screen yet
 	last    time.Time       // of the last drawing
 	drawn   []int           // columns of each line of the footer on the screen
+	held    bool            // somebody else has the screen
 	midline bool            // a main process has begun a line that it did not end yet: a footer would break it
 	stop    chan struct{}
 	done    chan struct{}
@@ -77,6 +78,22 @@ func (l *Live) Write(p []byte) (int, error) {
 	return len(p), l.draw(true)
 }
 
+// Hold takes the footer away and draws nothing until Release, so that somebody else can have the screen.
+func (l *Live) Hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.draw(false)
+	l.held = true
+}
+
+// Release undoes Hold, and shows what has happened meanwhile.
+func (l *Live) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = false
+	_ = l.draw(true)
+}
+
 // Close takes the footer away.
 func (l *Live) Close() {
 	close(l.stop)
@@ -105,6 +122,9 @@ func (l *Live) animate() {
 
 // draw brings the screen up to date, in one write, so that it does not flicker.
 func (l *Live) draw(footer bool) error {
+	if l.held {
+		return nil
+	}
 	text := l.erased() + l.pending.String()
 	l.pending.Reset()
 	if footer {

@@ -151,7 +151,7 @@ func (m *Model) close() {
 
 // Describe says what the table of models says. It asks nobody.
 func (m *Model) Describe(context.Context) (llm.Description, error) {
-	d := llm.Description{CLI: true, Native: true, DefaultModel: defaultModel, Dialect: "anthropic-messages"}
+	d := llm.Description{CLI: true, Interactive: true, Native: true, DefaultModel: defaultModel, Dialect: "anthropic-messages"}
 	if m.base == home {
 		d.PriceList = priceList
 	}

@@ -124,7 +124,7 @@ func (m *Model) close() {
 
 // Describe lists the models that the server has. The newest that can call tools is the default.
 func (m *Model) Describe(ctx context.Context) (llm.Description, error) {
-	d := llm.Description{CLI: true, Native: true, Dialect: "ollama-chat"}
+	d := llm.Description{CLI: true, Interactive: true, Native: true, Dialect: "ollama-chat"}
 	names, err := m.installed(ctx)
 	if err != nil {
 		return llm.Description{}, err
