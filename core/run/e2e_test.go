@@ -33,6 +33,7 @@ import (
 	"github.com/voidbox-run/voidbox/internal/testimage"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 	"github.com/voidbox-run/voidbox/sdk/base"
+	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
 // backends runs a test on the mock and in real VMs, with the plugins as users have them.
@@ -54,10 +55,11 @@ type world struct {
 	backend string
 	images  *image.Cache
 
-	record    string // see run.Config
-	modelURL  string // of the scripted model, if the file takes one as base_url
-	skillsURL string // of the skills' archive, if the file takes one as server
-	imageName string // of an image that the test has made; empty leaves the example its own
+	record    string            // see run.Config
+	modelURL  string            // of the scripted model, if the file takes one as base_url
+	skillsURL string            // of the skills' archive, if the file takes one as server
+	standIn   map[string]string // variables that put the stand-in in the place of Claude Code
+	imageName string            // of an image that the test has made; empty leaves the example its own
 
 	mu     sync.Mutex
 	events []event.Event
@@ -113,7 +115,7 @@ func (w *world) execute(ctx context.Context, load func(*pluginhost.Host) *plan.P
 	host := w.host()
 	r, err := run.New(run.Config{
 		Plan: load(host), Host: spy{run.Plugins(host), w}, Images: w.images, Agent: filepath.Join(testbin.Dir(w.t), image.AgentName),
-		Record: w.record, Broker: filepath.Join(testbin.Dir(w.t), "voidbox"), RunDir: filepath.Join(w.t.TempDir(), "run"), Sinks: []event.Sink{event.SinkFunc(func(e event.Event) {
+		Terminal: person, Record: w.record, Broker: filepath.Join(testbin.Dir(w.t), "voidbox"), RunDir: filepath.Join(w.t.TempDir(), "run"), Sinks: []event.Sink{event.SinkFunc(func(e event.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
@@ -187,6 +189,23 @@ func (w *world) skills(example string) {
 	}
 }
 
+// claude puts the stand-in in the place of Claude Code, for the example that a person talks to.
+func (w *world) claude(example string) {
+	if filepath.Base(example) != "claude_in_voidbox.hcl" {
+		return
+	}
+	w.standIn = map[string]string{"image": "base", "command": "claude-stand-in"}
+	if w.backend != "mock" {
+		w.standIn = map[string]string{"image": "base", "command_file": filepath.Join(testbin.Dir(w.t), "claude-stand-in")}
+	}
+}
+
+// person is one who says goodbye at once. TestInteractiveAgent of cmd/voidbox has one who does more.
+func person(ctx context.Context, box sandbox.Sandbox, cmd sandbox.Command) (sandbox.Exit, error) {
+	cmd.Pty = &sandbox.Pty{Size: sandbox.WindowSize{Rows: 24, Cols: 80}}
+	return box.Exec(ctx, cmd, sandbox.IO{Stdin: strings.NewReader("/exit\r")})
+}
+
 func (w *world) vars() map[string]string {
 	vars := map[string]string{"backend": w.backend}
 	if w.modelURL != "" {
@@ -197,6 +216,9 @@ func (w *world) vars() map[string]string {
 	}
 	if w.imageName != "" {
 		vars["image"] = w.imageName
+	}
+	for name, value := range w.standIn {
+		vars[name] = value
 	}
 	return vars
 }
@@ -260,6 +282,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 				w.model(file)
 				w.skills(file)
 				w.image(file)
+				w.claude(file)
 				result, err := w.execute(t.Context(), w.file(file))
 				if err != nil {
 					t.Fatalf("%v\n%+v", err, result)
@@ -275,7 +298,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 			}
 			switch filepath.Base(file) {
 			case "boot_diag.hcl": // its output comes in pieces
-			case "network.hcl", "fetch.hcl": // a mock has none, and says so
+			case "network.hcl", "fetch.hcl", "claude_in_voidbox.hcl": // a mock has none, and says so
 			default:
 				compare(t, mock.types(), vm.types())
 			}
