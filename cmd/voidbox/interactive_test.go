@@ -104,8 +104,8 @@ func talk(t *testing.T, i *installation, args []string, person func(screen *tran
 }
 
 func TestInteractiveAgentWithoutATerminal(t *testing.T) {
-	i := install(t)
 	t.Setenv("ANTHROPIC_API_KEY", "offline")
+	i := install(t)
 	out, err := i.command("run", "--var", "backend=mock", "--var", "image=base", "--var", "command=claude-stand-in",
 		filepath.Join(testbin.Root(), "examples", "claude_in_voidbox.hcl")).CombinedOutput()
 	if exitStatus(err) != exitUsage || !strings.Contains(string(out), "agent claude is interactive, and there is no terminal") {

@@ -131,6 +131,9 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 	if run.Mode == "native" && run.Interactive {
 		d.fail(at(d.rng("interactive"), "Nobody to talk to", "The native loop has no terminal. An interactive agent is the provider's own command line: leave out \"mode\"."))
 	}
+	if run.Interactive {
+		run.Mode = "cli"
+	}
 	d.budget(run)
 	return run, explainInput(d.diags, in)
 }

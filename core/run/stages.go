@@ -106,6 +106,9 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 		return plan.Result{}, &ConfigError{Err: errdef.New(errdef.ErrInvalid, "agent %s is interactive, and there is no terminal", bound.Agent).
 			WithRemedy("run it where standard input and output are a terminal, without --json")}
 	}
+	if bound.Interactive {
+		bound.Mode = agent.ModeCLI
+	}
 	skills, err := skill.Load(ctx, bound.Skills, r.store)
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
