@@ -10,7 +10,6 @@ import (
 
 	"github.com/creack/pty"
 
-	"github.com/voidbox-run/voidbox/core/observe"
 	"github.com/voidbox-run/voidbox/core/run"
 	"github.com/voidbox-run/voidbox/internal/modelserver"
 	"github.com/voidbox-run/voidbox/internal/modelserver/modeltest"
@@ -75,7 +74,8 @@ func TestInteractiveAgent(t *testing.T) {
 // talk runs voidbox on a terminal until the person says goodbye, and returns the result of the run.
 func talk(t *testing.T, i *installation, args []string, person func(screen *transcript, keys io.Writer)) run.Result {
 	t.Helper()
-	cmd := i.command(args...)
+	dir := filepath.Join(t.TempDir(), "run")
+	cmd := i.command(append(args, "--run-dir", dir)...)
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 30, Cols: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -86,18 +86,13 @@ func talk(t *testing.T, i *installation, args []string, person func(screen *tran
 	i.raw(terminal)
 	person(screen, terminal)
 	write(t, terminal, "/exit\r")
-	screen.until("succeeded in")
-	rest, _ := io.ReadAll(terminal) // until nobody holds the other end, which is EIO
+	screen.until("details: ")
+	_, _ = io.Copy(io.Discard, terminal) // until nobody holds the other end, which is EIO
 	if got := exitStatus(cmd.Wait()); got != 0 {
-		t.Fatalf("status %d: %s", got, rest)
-	}
-	_, dir, _ := strings.Cut(string(rest), "details: ")
-	past, err := observe.OpenPast(strings.TrimSpace(dir))
-	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("status %d", got)
 	}
 	var result run.Result
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(past.Path, "result.json"))), &result); err != nil {
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(dir, "result.json"))), &result); err != nil {
 		t.Fatal(err)
 	}
 	return result
