@@ -317,7 +317,9 @@ func TestArtefactsGoFromAgentToAgent(t *testing.T) {
 	install(t)
 	llm := voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "testdata/artefacts.json")})
 	mock := voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")
-	agent := func(name, prompt string) voidbox.Agent { return voidbox.NewAgent(name).In(mock).LLM(llm).Prompt(prompt) }
+	agent := func(name, prompt string) voidbox.Agent {
+		return voidbox.NewAgent(name).In(mock).LLM(llm).Prompt(prompt)
+	}
 	result, err := voidbox.NewPipeline("relay").
 		FanOut(agent("left", "Write.").Artefacts("/tmp/out"), agent("right", "Write.").Artefacts("/tmp/out")).
 		Pipe(agent("merge", "Merge.").Files("/tmp/in")).
