@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"fmt"
+
+	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
 
 // Limits of a run, as LimitError names them.
@@ -25,6 +27,15 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("the agent reached its limit of %s", e.Max)
 	}
 	return fmt.Sprintf("the agent reached its limit of %s: it used %s", e.Max, e.Used)
+}
+
+// Unwrap says what to do.
+func (e *LimitError) Unwrap() error {
+	remedy := "raise the agent's budget, or ask it for less"
+	if e.Limit == LimitTurns {
+		remedy = "raise max_turns, or ask the agent for less"
+	}
+	return errdef.New(errdef.ErrExhausted, "limit of %s", e.Limit).WithRemedy("%s", remedy)
 }
 
 // ModelError is a failure of the provider.

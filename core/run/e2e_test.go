@@ -58,7 +58,7 @@ type world struct {
 	record    string            // see run.Config
 	modelURL  string            // of the scripted model, if the file takes one as base_url
 	skillsURL string            // of the skills' archive, if the file takes one as server
-	standIn   map[string]string // variables that put the stand-in in the place of Claude Code
+	extra     map[string]string // variables of the example
 	imageName string            // of an image that the test has made; empty leaves the example its own
 
 	mu     sync.Mutex
@@ -194,9 +194,9 @@ func (w *world) claude(example string) {
 	if filepath.Base(example) != "claude_in_voidbox.hcl" {
 		return
 	}
-	w.standIn = map[string]string{"image": "base", "command": "claude-stand-in"}
+	w.extra = map[string]string{"image": "base", "command": "claude-stand-in"}
 	if w.backend != "mock" {
-		w.standIn = map[string]string{"image": "base", "command_file": filepath.Join(testbin.Dir(w.t), "claude-stand-in")}
+		w.extra = map[string]string{"image": "base", "command_file": filepath.Join(testbin.Dir(w.t), "claude-stand-in")}
 	}
 }
 
@@ -217,7 +217,7 @@ func (w *world) vars() map[string]string {
 	if w.imageName != "" {
 		vars["image"] = w.imageName
 	}
-	for name, value := range w.standIn {
+	for name, value := range w.extra {
 		vars[name] = value
 	}
 	return vars
@@ -298,7 +298,7 @@ func TestExamplesDoTheSameOnBothBackends(t *testing.T) {
 			}
 			switch filepath.Base(file) {
 			case "boot_diag.hcl": // its output comes in pieces
-			case "network.hcl", "fetch.hcl", "claude_in_voidbox.hcl": // a mock has none, and says so
+			case "network.hcl", "fetch.hcl", "claude_in_voidbox.hcl", "hackernews.hcl", "code_review.hcl": // a mock has none, and says so
 			default:
 				compare(t, mock.types(), vm.types())
 			}

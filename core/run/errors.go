@@ -7,6 +7,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/agent"
 	"github.com/voidbox-run/voidbox/core/image"
+	"github.com/voidbox-run/voidbox/core/pipeline"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/sdk/base"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
@@ -94,6 +95,15 @@ func ExitCode(err error) int {
 		return ExitCancelled
 	}
 	return ExitFailed
+}
+
+// advised says what to do about a stage that took too long, which the pipeline, who knows nothing of files, cannot.
+func advised(err error) error {
+	var late *pipeline.TimeoutError
+	if errors.As(err, &late) {
+		return errdef.New(errdef.ErrExhausted, "%w", err).WithRemedy("raise the stage's timeout; where many stages run at once, a smaller max_parallel helps, too")
+	}
+	return err
 }
 
 // sorted wraps errors of starting plugins and sandboxes by whose fault they are.

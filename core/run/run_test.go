@@ -154,6 +154,45 @@ func TestBudgetIsNotRetried(t *testing.T) {
 	}
 }
 
+// A budget that is reached in the middle of a fan-out ends its stage. The stage beside it goes on, what needs both is skipped, and what was
+// spent is counted.
+func TestBudgetReachedInAFanOut(t *testing.T) {
+	finished := make(chan struct{})
+	h := newHarness(t, diamond(func(stage string, run *plan.AgentRun) {
+		if stage == "b" {
+			run.Budget.Tokens = 10
+		}
+	}), llms(&testllm.LLM{Turn: func(ctx context.Context, req llm.Request, _ func(llm.Progress) error) (llm.Turn, error) {
+		used := llm.Usage{InputTokens: 20, CostUSD: 1, CostKnown: true}
+		switch {
+		case strings.HasPrefix(req.Messages[0].Parts[0].Text, "prompt of b"):
+			return testllm.Used(testllm.Call("bash", `{"command": "true"}`), used), nil
+		case strings.HasPrefix(req.Messages[0].Parts[0].Text, "prompt of c"):
+			<-finished // c is at work while b reaches its budget
+		}
+		return testllm.Used(testllm.Say("ok"), used), nil
+	}}))
+	h.watch = func(e event.Event) {
+		if _, over := e.Data.(event.StageFinished); over && e.Stage == "b" {
+			close(finished)
+		}
+	}
+	result, err := h.run(t.Context())
+	var limit *agent.LimitError
+	if !errors.As(err, &limit) || limit.Limit != agent.LimitTokens || errdef.Remedy(err) == "" {
+		t.Fatalf("got %v (%s)", err, errdef.Remedy(err))
+	}
+	for id, want := range map[string]event.Status{"a": event.Succeeded, "b": event.Failed, "c": event.Succeeded, "d": event.Skipped} {
+		if got := result.Stages[id]; got.Status != want {
+			t.Errorf("%s: %+v", id, got)
+		}
+	}
+	checkTotals(t, result)
+	if result.Totals.InputTokens != 60 || result.Stages["b"].Totals.InputTokens != 20 {
+		t.Errorf("%+v", result.Totals)
+	}
+}
+
 func TestPluginThatDiesEndsTheRun(t *testing.T) {
 	for _, name := range []string{"llm-fake", "sandbox-mock"} {
 		t.Run(name, func(t *testing.T) {
@@ -379,7 +418,7 @@ func TestStageTimeout(t *testing.T) {
 		return llm.Turn{}, ctx.Err()
 	})))
 	_, err := h.run(t.Context())
-	if err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "longer than 1ns") {
+	if err == nil || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "longer than 1ns") || errdef.Remedy(err) == "" {
 		t.Errorf("got %v", err)
 	}
 }

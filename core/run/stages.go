@@ -241,6 +241,7 @@ func (r *Run) saveOutput(s *plan.Stage, bound *plan.AgentRun, output string) err
 
 // stageFinished announces the end of a stage that was started.
 func (r *Run) stageFinished(s *plan.Stage, o pipeline.Outcome) {
+	o.Err = advised(o.Err)
 	state := r.stages[s.ID()]
 	finished := event.StageFinished{
 		Status: statusOf(o), Output: o.Result.Output, Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals,
@@ -271,6 +272,7 @@ func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
 	var failed error
 	for _, s := range r.target.stages {
 		o, state := outcomes[s.ID()], r.stages[s.ID()]
+		o.Err = advised(o.Err)
 		sr := StageResult{
 			Status: statusOf(o), Output: o.Result.Output, Because: o.Because, Attempts: o.Attempts, Model: o.Result.Model,
 			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Traffic: r.networks.of(s.ID()), Duration: state.duration,
