@@ -68,7 +68,7 @@ func (f *Footprint) addMappings(pid int, guest float64) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	if !found {
+	if guest > 0 && !found {
 		return errors.New("the monitor has no mapping that is as large as its guest's RAM")
 	}
 	return nil

@@ -8,6 +8,9 @@
 //	endure matrix KERNEL...      each kernel with 1, 2 and 4 vCPUs and 128 MiB, 1 GiB and 5 GiB
 //	endure soak -for 15m -state FILE
 //	endure net -for 15m -state FILE
+//	endure share -for 15m -state FILE [-cache always]
+//
+// The last one is about a share plugin, which it mounts on this host: it needs the right to mount, and no KVM.
 //
 // A soak is a piece of a longer one: it appends what it has measured to its state file, and judges all pieces together.
 package main
@@ -25,6 +28,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/sandbox"
 	"github.com/voidbox-run/voidbox/internal/livevm"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // options are those of all modes.
@@ -38,11 +42,13 @@ type options struct {
 	length  time.Duration
 	memory  uint64 // MiB
 	extra   string // for the guest's kernel
+	cache   string
 	args    []string
 }
 
 var modes = map[string]func(context.Context, options) error{
 	"boots": withLauncher(boots), "crowd": withLauncher(crowd), "matrix": withLauncher(matrix), "soak": withLauncher(soak), "net": netSoak,
+	"share": soakShare, workMode: workOnShare,
 }
 
 func withLauncher(mode func(context.Context, *livevm.Launcher, options) error) func(context.Context, options) error {
@@ -68,7 +74,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 || modes[args[0]] == nil {
-		return errors.New("want one of: boots, crowd, matrix, soak, net")
+		return errors.New("want one of: boots, crowd, matrix, soak, net, share")
 	}
 	var o options
 	flags := flag.NewFlagSet("endure "+args[0], flag.ContinueOnError)
@@ -77,9 +83,10 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.monitor, "monitor", "kvm", "VMM plugin")
 	flags.StringVar(&o.kernel, "kernel", "", "kernel; empty means the one that a sandbox would get")
 	flags.StringVar(&o.disk, "disk", "", "soak: root disk with stress-ng on it")
-	flags.StringVar(&o.state, "state", "soak.json", "soak, net: file that the measurements go into")
-	flags.DurationVar(&o.length, "for", 15*time.Minute, "soak, net: length of this piece")
+	flags.StringVar(&o.state, "state", "soak.json", "soak, net, share: file that the measurements go into")
+	flags.DurationVar(&o.length, "for", 15*time.Minute, "soak, net, share: length of this piece")
 	flags.Uint64Var(&o.memory, "memory", 256, "MiB of a guest")
+	flags.StringVar(&o.cache, "cache", string(share.CacheAuto), "share: cache policy of the mounts")
 	flags.StringVar(&o.extra, "cmdline", "", "added to the kernel's command line")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err

@@ -63,7 +63,7 @@ func soak(ctx context.Context, l *livevm.Launcher, o options) error {
 	if err := record.save(o.state); err != nil {
 		return err
 	}
-	return record.judge()
+	return record.judge(monitorSlack)
 }
 
 // soakPiece works until the time is up, and returns what was measured.

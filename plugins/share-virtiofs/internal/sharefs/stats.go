@@ -2,12 +2,17 @@
 
 package sharefs
 
-import "github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
+import (
+	"runtime"
+
+	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
+)
 
 // Stats returns counters by dotted name.
 func (f *FS) Stats() map[string]uint64 {
 	s := map[string]uint64{
 		"bytes.read": f.read.Load(), "bytes.written": f.written.Load(), "errors": f.errors.Load(),
+		"runtime.goroutines": uint64(runtime.NumGoroutine()),
 	}
 	for op := range f.ops {
 		if n := f.ops[op].Load(); n > 0 {
