@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 )
@@ -20,6 +21,7 @@ func (m Mount) Apply(changes []Change) error {
 		return err
 	}
 	defer d.close()
+	defer d.finish()
 	for i := range changes {
 		c := &changes[i]
 		if err := d.apply(c); err != nil {
@@ -48,7 +50,7 @@ func (d *diff) apply(c *Change) error {
 	case fs.ModeSymlink:
 		return d.replace(c.Path, func(temp string) error { return d.lower.Symlink(c.Link, temp) })
 	}
-	return d.replace(c.Path, func(temp string) error { return d.copy(c.Path, temp) })
+	return d.replace(c.Path, func(temp string) error { return d.copy(c, temp) })
 }
 
 // parents makes the directories above what is applied, as the guest has made them.
@@ -69,11 +71,26 @@ func (d *diff) parents(dir string) error {
 	if err := d.parents(path.Dir(dir)); err != nil {
 		return err
 	}
-	info, err := d.upper.Lstat(dir)
+	perm, err := d.upperPerm(dir)
 	if err != nil {
 		return err
 	}
-	return d.directory(dir, info.Mode().Perm())
+	return d.directory(dir, perm)
+}
+
+// upperPerm is the permissions of a directory that the guest has made.
+func (d *diff) upperPerm(dir string) (fs.FileMode, error) {
+	info, err := d.upper.Lstat(dir)
+	if err != nil {
+		return 0, err
+	}
+	above, err := d.upper.Open(path.Dir(dir))
+	if err != nil {
+		return 0, err
+	}
+	defer above.Close()
+	r, err := recordOf(above, path.Base(dir))
+	return permOf(&r, info), err
 }
 
 // makeWay removes what is of another kind and cannot be replaced by a rename.
@@ -88,11 +105,28 @@ func (d *diff) makeWay(c *Change) error {
 	return d.lower.RemoveAll(c.Path)
 }
 
-func (d *diff) directory(at string, mode fs.FileMode) error {
+// madeDir is a directory, and the permissions that it will have.
+type madeDir struct {
+	path string
+	perm fs.FileMode
+}
+
+// directory makes a directory, or changes one. Until all is applied, something can be made in it.
+func (d *diff) directory(at string, perm fs.FileMode) error {
 	if err := d.lower.Mkdir(at, private); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.lower.Chmod(at, mode)
+	d.dirs = append(d.dirs, madeDir{at, perm})
+	return d.lower.Chmod(at, perm|private)
+}
+
+// finish gives directories their permissions, those deep down first. One that was removed again needs none.
+func (d *diff) finish() {
+	for _, dir := range slices.Backward(d.dirs) {
+		if dir.perm|private != dir.perm {
+			_ = d.lower.Chmod(dir.path, dir.perm)
+		}
+	}
 }
 
 // replace makes something beside a name, and then lets it take the name.
@@ -109,8 +143,8 @@ func (d *diff) replace(at string, create func(temp string) error) error {
 }
 
 // copy copies a file's contents, permissions and time.
-func (d *diff) copy(from, to string) error {
-	in, err := d.upper.Open(from)
+func (d *diff) copy(c *Change, to string) error {
+	in, err := d.upper.Open(c.Path)
 	if err != nil {
 		return err
 	}
@@ -128,7 +162,7 @@ func (d *diff) copy(from, to string) error {
 	}
 	_, err = io.Copy(out, in)
 	if err == nil {
-		err = out.Chmod(info.Mode().Perm())
+		err = out.Chmod(c.Mode.Perm())
 	}
 	if closed := out.Close(); err == nil {
 		err = closed

@@ -56,6 +56,7 @@ func (m Mount) Changes() ([]Change, error) {
 type diff struct {
 	upper, lower *os.Root
 	changes      []Change
+	dirs         []madeDir // by apply
 }
 
 func (m Mount) open() (*diff, error) {
@@ -139,9 +140,10 @@ func (d *diff) entry(f *os.File, at string, e fs.DirEntry, below bool) error {
 	case r.Has&share.Whiteout != 0:
 		return d.removed(at)
 	}
-	c := Change{Path: at, Kind: Added, Mode: info.Mode(), Size: info.Size()}
+	perm := permOf(&r, info)
+	c := Change{Path: at, Kind: Added, Mode: info.Mode()&^fs.ModePerm | perm, Size: info.Size()}
 	if r.Has&share.HasKind != 0 {
-		c.Mode, c.Size, c.virtual = modeOf(r.Kind)|info.Mode().Perm(), 0, true
+		c.Mode, c.Size, c.virtual = modeOf(r.Kind)|perm, 0, true
 	}
 	if was != nil {
 		c.Kind = Modified
@@ -166,6 +168,11 @@ func (d *diff) entry(f *os.File, at string, e fs.DirEntry, below bool) error {
 		return d.walk(at, was != nil && was.IsDir(), r.Has&share.Opaque != 0)
 	}
 	return nil
+}
+
+// permOf is the permissions that the guest sees.
+func permOf(r *share.Record, info fs.FileInfo) fs.FileMode {
+	return fs.FileMode(r.PermOf(uint32(info.Mode().Perm()), info.IsDir()))
 }
 
 // modeOf turns Linux's kind of file into Go's.

@@ -8,6 +8,9 @@ import (
 
 // What a guest may think of a file and the host must not, stands in one extended attribute of the file: an owner that is not the
 // host's user, a set-user-ID bit, a device. Guests neither see nor set attributes with the prefix.
+//
+// The host's user can read and set attributes only of what it may read and write. So a file with a record is readable and writable
+// to its owner on the host, a directory searchable, too, and where the guest has taken that away the record says so.
 const (
 	HiddenPrefix = "user.voidbox."
 	RecordName   = HiddenPrefix + "stat"
@@ -22,6 +25,7 @@ type Record struct {
 	Has      Has
 	UID, GID uint32
 	Bits     uint32 // of SpecialBits
+	Perm     uint32 // what is less than OwnerNeeds, while the host's mode is Perm and these
 	Kind     uint32 // S_IFCHR, S_IFBLK, S_IFIFO or S_IFSOCK: an empty file of the host stands for it
 	Rdev     uint32
 	Ino      uint64 // overlay: the number that the file had below
@@ -38,7 +42,25 @@ const (
 	HasIno
 	Whiteout // overlay: the name is gone, whatever is below
 	Opaque   // overlay: nothing of the directory below is seen
+	HasPerm
 )
+
+// OwnerNeeds are the permissions that the owner of an inode with a record has on the host.
+func OwnerNeeds(dir bool) uint32 {
+	if dir {
+		return 0o700
+	}
+	return 0o600
+}
+
+// PermOf is the permissions that a guest sees of an inode that has others on the host. A record of a mode that somebody has changed
+// on the host since then does not count.
+func (r *Record) PermOf(host uint32, dir bool) uint32 {
+	if r.Has&HasPerm != 0 && host == r.Perm|OwnerNeeds(dir) {
+		return r.Perm
+	}
+	return host
+}
 
 // fields are the names of the numbers in the attribute's text, such as "u0 g0 m2048".
 var fields = []struct {
@@ -50,6 +72,7 @@ var fields = []struct {
 	{'u', HasUID, 1<<32 - 2, func(r *Record) *uint32 { return &r.UID }},
 	{'g', HasGID, 1<<32 - 2, func(r *Record) *uint32 { return &r.GID }},
 	{'m', HasBits, SpecialBits, func(r *Record) *uint32 { return &r.Bits }},
+	{'p', HasPerm, 0o777, func(r *Record) *uint32 { return &r.Perm }},
 	{'k', HasKind, 0o170000, func(r *Record) *uint32 { return &r.Kind }},
 	{'r', 0, 1<<32 - 1, func(r *Record) *uint32 { return &r.Rdev }},
 }

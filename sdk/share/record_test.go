@@ -7,6 +7,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 		"":                      {},
 		"u0 g0":                 {Has: HasUID | HasGID},
 		"u1000 m2048":           {Has: HasUID | HasBits, UID: 1000, Bits: 0o4000},
+		"u0 p292":               {Has: HasUID | HasPerm, Perm: 0o444},
 		"k8192 r259":            {Has: HasKind, Kind: 0o020000, Rdev: 259},
 		"i18446744073709551615": {Has: HasIno, Ino: 1<<64 - 1},
 		"w":                     {Has: Whiteout},
@@ -23,7 +24,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 }
 
 func TestRecordsThatMakeNoSense(t *testing.T) {
-	for _, text := range []string{"x", "u", "u-1", "u4294967295", "m4096", "k32768", "k4096 r4294967296", "ww", "u0,g0"} {
+	for _, text := range []string{"x", "u", "u-1", "u4294967295", "m4096", "p512", "k32768", "k4096 r4294967296", "ww", "u0,g0"} {
 		if r, err := ParseRecord([]byte(text)); err == nil {
 			t.Errorf("%q is read as %+v", text, r)
 		}
@@ -31,7 +32,7 @@ func TestRecordsThatMakeNoSense(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add([]byte("u0 g0 m2048 k8192 r259 i5 w o"))
+	f.Add([]byte("u0 g0 m2048 p0 k8192 r259 i5 w o"))
 	f.Add([]byte("u99999999999999999999"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := ParseRecord(text)

@@ -47,6 +47,15 @@ func linkCases(a *area) {
 		t.reads("a", "1")
 		same(t, "links", t.nlink("a"), 1)
 	})
+	a.test("link/the second name is written when the first is gone", "a=1 b=>a", func(t *T) {
+		fd := t.open("a", unix.O_RDONLY, 0)
+		t.must(os.Remove(t.at("a")))
+		t.write("b", "22")
+		t.reads("b", "22")
+		t.must(os.Rename(t.at("b"), t.at("c")))
+		t.reads("c", "22")
+		t.holds(fd, 0, []byte("22"))
+	})
 	a.test("link/a name moves on", "a=1 d/", func(t *T) {
 		t.must(os.Link(t.at("a"), t.at("b")))
 		t.must(os.Rename(t.at("b"), t.at("d/c")))

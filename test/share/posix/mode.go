@@ -9,12 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	setUID = unix.S_ISUID
-	setGID = unix.S_ISGID
-	sticky = unix.S_ISVTX
-)
-
 // modeCases are about permissions and the bits beside them.
 func modeCases(a *area) {
 	for _, mode := range []uint32{0, 0o1, 0o17, 0o644, 0o777, 0o1777, 0o4755, 0o6755, 0o7777} {

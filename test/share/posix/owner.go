@@ -70,6 +70,19 @@ func ownerCases(a *area) {
 		t.must(os.Link(t.at("d/g"), t.at("h")))
 		same(t, "owner", t.owner("h"), "5:6")
 	})
+	a.root("owner/of what nobody may write", "f d/", func(t *T) {
+		for _, mode := range []uint32{0o444, 0} {
+			for _, name := range []string{"f", "d"} {
+				t.must(unix.Chmod(t.at(name), mode))
+				t.must(unix.Chown(t.at(name), 5, 6))
+				same(t, "owner of "+name, t.owner(name), "5:6")
+				same(t, "mode of "+name, t.mode(name), mode)
+				t.must(unix.Chown(t.at(name), 1000, 1000))
+				same(t, "owner of "+name, t.owner(name), "1000:1000")
+				same(t, "mode of "+name, t.mode(name), mode)
+			}
+		}
+	})
 	a.root("owner/survives writes", "f=text", func(t *T) {
 		t.must(unix.Chown(t.at("f"), 5, 6))
 		t.write("f", "other")
@@ -141,6 +154,35 @@ func accessCases(a *area) {
 			})
 		})
 	}
+	a.root("access/root reads and writes whatever the mode", "f=text", func(t *T) {
+		t.must(unix.Chown(t.at("f"), 1000, 1000))
+		for _, mode := range []uint32{0, 0o444, 0o111, 0o200} {
+			t.must(unix.Chmod(t.at("f"), mode))
+			t.reads("f", "text")
+			t.put(t.open("f", unix.O_WRONLY, 0), "text")
+			t.must(unix.Truncate(t.at("f"), 4))
+			t.must(unix.Setxattr(t.at("f"), "user.x", []byte("y"), 0))
+			same(t, "attribute", t.attr("f", "user.x"), "y")
+			same(t, "mode", t.mode("f"), mode)
+		}
+	})
+	a.root("access/root works in any directory", "d/f=1 d/g=2 d/e/h=3", func(t *T) {
+		for _, name := range []string{"d", "d/e"} {
+			t.must(unix.Chown(t.at(name), 1000, 1000))
+		}
+		for i, mode := range []uint32{0, 0o555, 0o111} {
+			t.must(unix.Chmod(t.at("d/e"), mode))
+			t.must(unix.Chmod(t.at("d"), mode))
+			t.reads("d/f", "1")
+			t.reads("d/e/h", "3")
+			t.write("d/new", itoa(i))
+			t.must(os.Rename(t.at("d/new"), t.at("d/e/new")))
+			t.reads("d/e/new", itoa(i))
+			same(t, "what is there", t.names("d"), "e f g")
+			t.must(os.Remove(t.at("d/e/new")))
+			same(t, "mode", [2]uint32{t.mode("d"), t.mode("d/e")}, [2]uint32{mode, mode})
+		}
+	})
 	a.test("access/F_OK", "f", func(t *T) {
 		t.must(unix.Access(t.at("f"), unix.F_OK))
 		t.fails(unix.Access(t.at("g"), unix.F_OK), unix.ENOENT)

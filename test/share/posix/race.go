@@ -168,7 +168,7 @@ func raceCases(a *area) {
 		t.must(together(4, func(i int) error {
 			if i == 0 {
 				defer stop.Store(true)
-				for round := range 4 * rounds {
+				for round := range rounds {
 					if err := os.WriteFile(t.at("f.tmp"), []byte(texts[round%2]), 0o644); err != nil {
 						return err
 					}

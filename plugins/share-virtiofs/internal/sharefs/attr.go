@@ -26,6 +26,7 @@ func attrOf(n *node, st *hostfs.Stat, r *share.Record) fuse.Attr {
 	if r.Has&share.HasGID != 0 {
 		a.GID = r.GID
 	}
+	a.Mode = a.Mode&^permissions | r.PermOf(a.Mode&permissions, n.isDir())
 	if r.Has&share.HasBits != 0 {
 		a.Mode |= r.Bits
 	}
@@ -73,8 +74,30 @@ func understood(text []byte, err error) share.Record {
 	return r
 }
 
-// stat looks at a node: by its descriptor or that of a file that the guest has open, else by name.
+// uncounted is the number of links of a directory that does not tell how many directories are in it.
+const uncounted = 1
+
+// stat looks at a node, and makes of an overlay's what the guest has to see.
 func (f *FS) stat(n *node, st *hostfs.Stat) (share.Record, error) {
+	r, err := f.statBody(n, st)
+	if err != nil || !n.mount.layered() {
+		return r, err
+	}
+	f.table.mu.Lock()
+	defer f.table.mu.Unlock()
+	switch {
+	case n.front != nil && n.back != nil && n.isDir():
+		st.Nlink = uncounted
+	case n.front == nil && n.back.gone && n.isDir():
+		st.Nlink = 0
+	case n.front == nil && n.back.gone:
+		st.Nlink-- // the name that is hidden is still there
+	}
+	return r, nil
+}
+
+// statBody looks at a node's contents: by their descriptor or that of a file that the guest has open, else by name.
+func (f *FS) statBody(n *node, st *hostfs.Stat) (share.Record, error) {
 	p := f.table.bodyOf(n)
 	if d := f.table.openOf(p); d != nil {
 		defer f.table.release(d)

@@ -20,7 +20,8 @@ type newborn struct {
 	name   string
 	at     *descriptor  // of dir, in front
 	record share.Record // what the inode needs that the host must not give it
-	mode   uint32       // on the host
+	mode   uint32       // permissions, as the guest wants them
+	kind   uint32       // on the host
 	done   func()
 
 	covered bool // overlay: a whiteout was taken away for it
@@ -34,7 +35,7 @@ func (f *FS) conceive(q *Request, name string, mode uint32) (*newborn, error) {
 		return nil, err
 	}
 	unlock := dir.mount.change()
-	b := &newborn{dir: dir, name: name, mode: mode & permissions, done: unlock}
+	b := &newborn{dir: dir, name: name, mode: mode & permissions, kind: mode & unix.S_IFMT, done: unlock}
 	if err = f.vacate(b); err == nil {
 		front, _ := f.table.placesOf(dir)
 		b.at, err = f.table.hold(front)
@@ -53,6 +54,14 @@ func (f *FS) conceive(q *Request, name string, mode uint32) (*newborn, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// hostMode is the permissions to make it with, once its record is complete.
+func (b *newborn) hostMode() uint32 {
+	if b.record.Has == 0 && !b.dir.mount.layered() {
+		return b.mode
+	}
+	return recordable(&b.record, b.mode, b.kind == unix.S_IFDIR)
 }
 
 // restore hides again what was below a name that nothing came of.
@@ -95,8 +104,27 @@ func (f *FS) ownerOf(q *Request, b *newborn, mode uint32) (share.Record, error) 
 	return want, nil
 }
 
-// deliver answers with the inode that was made under the name, once its record is written.
+// deliver answers with the inode that was made under the name, once its record is written. Of one that cannot be delivered nothing
+// is left.
 func (f *FS) deliver(q *Request, b *newborn) (*node, error) {
+	n, err := f.admit(q, b)
+	if err != nil {
+		b.undo()
+	}
+	return n, err
+}
+
+// undo removes what was made.
+func (b *newborn) undo() {
+	flags := 0
+	if b.kind == unix.S_IFDIR {
+		flags = unix.AT_REMOVEDIR
+	}
+	_ = unix.Unlinkat(b.at.fd, b.name, flags)
+	b.made = false
+}
+
+func (f *FS) admit(q *Request, b *newborn) (*node, error) {
 	var what found
 	if err := hostfs.StatName(b.at.fd, b.name, &what.stat); err != nil {
 		return nil, err
@@ -160,7 +188,7 @@ func (f *FS) mkdir(q *Request) error {
 	if b.covered {
 		b.record.Has |= share.Opaque
 	}
-	if err := unix.Mkdirat(b.at.fd, name, b.mode); err != nil {
+	if err := unix.Mkdirat(b.at.fd, name, b.hostMode()); err != nil {
 		return err
 	}
 	_, err = f.deliver(q, b)
@@ -188,7 +216,7 @@ func (f *FS) mknod(q *Request) error {
 	if kind != unix.S_IFREG {
 		b.record.Kind, b.record.Rdev, b.record.Has = kind, rdev, b.record.Has|share.HasKind
 	}
-	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, b.mode)
+	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, b.hostMode())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/voidbox-run/voidbox/plugins/share-virtiofs/internal/fuse"
+	"github.com/voidbox-run/voidbox/sdk/share"
 )
 
 // listing reads an open directory.
@@ -16,6 +17,7 @@ type listing struct {
 	mu      sync.Mutex
 	entries []fuse.Dirent // read from the host and not handed out; the whole directory where merged
 	merged  bool          // entries are all there are, and Next is an index
+	held    int           // of these entries; guarded by the table's lock
 	at      int           // of the next entry
 	offset  int64         // behind the last entry that was handed out
 }
@@ -48,7 +50,7 @@ func (f *FS) opendir(q *Request) error {
 	}
 	list := &listing{}
 	if front, back := f.table.placesOf(n); back != nil {
-		if list, err = f.merge(front, back); err != nil {
+		if list, err = f.merge(n, front, back); err != nil {
 			return err
 		}
 	}
@@ -116,6 +118,11 @@ func (f *FS) readdir(q *Request) error {
 	list := h.dir
 	list.mu.Lock()
 	defer list.mu.Unlock()
+	if t.Offset == 0 && list.at > 0 && list.merged && h.node.mount != nil {
+		if err := f.mergeAgain(h); err != nil {
+			return err
+		}
+	}
 	if err := list.seek(h.fd, int64(t.Offset)); err != nil {
 		return err
 	}
@@ -130,6 +137,9 @@ func (f *FS) readdir(q *Request) error {
 		}
 		if len(q.Reply)+size > room {
 			return nil
+		}
+		if !list.merged {
+			f.correct(h.node, h.fd, f.table.keyOf(f.table.bodyOf(h.node)).dev, e, plus)
 		}
 		if q.Header.Opcode == fuse.Readdirplus {
 			f.appendEntry(q, h.node, e, plus)
@@ -149,6 +159,35 @@ func (f *FS) appendEntry(q *Request, dir *node, e *fuse.Dirent, plus bool) {
 		}
 	}
 	q.Reply = fuse.AppendEntryOut(q.Reply, 0, &fuse.Attr{}, 0)
+}
+
+// correct makes an entry of a directory of the host's, which lies on a device, what the guest has to see: its number, and its kind
+// where a record says so. If somebody looks the entry up anyway there is no need to read the record.
+func (f *FS) correct(dir *node, fd int, dev uint64, e *fuse.Dirent, plus bool) {
+	f.table.mu.Lock()
+	switch {
+	case e.Name == ".":
+		e.Ino = dir.ino
+	case e.Name == ".." && dir.parent != nil:
+		e.Ino = dir.parent.ino
+	default:
+		e.Ino = f.table.number(dev, e.Ino)
+	}
+	f.table.mu.Unlock()
+	if plus || e.Name == "." || e.Name == ".." {
+		return
+	}
+	kind := e.Type << 12
+	if kind != unix.S_IFREG && (kind != unix.S_IFDIR || !dir.mount.layered()) {
+		return
+	}
+	r := recordAt(fd, e.Name, kind)
+	if r.Has&share.HasKind != 0 {
+		e.Type = r.Kind >> 12
+	}
+	if r.Has&share.HasIno != 0 {
+		e.Ino = r.Ino
+	}
 }
 
 // seek goes to a position that the guest names: behind an entry, or the start.

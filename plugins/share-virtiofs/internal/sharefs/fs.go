@@ -4,6 +4,7 @@ package sharefs
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type FS struct {
 	self   IDs // HostUID and HostGID: whom new files belong to
 
 	writeback atomic.Bool
+	loosening sync.Mutex
 	ops       [fuse.NumOpcodes]atomic.Uint64
 	errors    atomic.Uint64
 	read      atomic.Uint64

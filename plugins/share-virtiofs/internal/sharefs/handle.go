@@ -60,26 +60,31 @@ func (t *table) addLocked(n *node, fd, flags int) (*handle, error) {
 func (t *table) addDir(n *node, fd int, list *listing) (*handle, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	listed := list.held()
-	if t.dirs >= maxDirs || t.listed+listed > maxListed {
+	if t.dirs >= maxDirs || !t.holdListed(list) {
 		_ = unix.Close(fd)
 		return nil, unix.ENFILE
 	}
 	h, err := t.addLocked(n, fd, unix.O_RDONLY)
-	if err == nil {
-		h.dir = list
-		t.dirs++
-		t.listed += listed
+	if err != nil {
+		t.listed -= list.held
+		return nil, err
 	}
-	return h, err
+	h.dir = list
+	t.dirs++
+	return h, nil
 }
 
-// held is how many entries a listing holds until it is closed.
-func (l *listing) held() int {
-	if l.merged {
-		return len(l.entries)
+// holdListed counts the entries that a listing holds until it is closed, unless there are too many of them. The table is locked.
+func (t *table) holdListed(l *listing) bool {
+	if !l.merged {
+		return true
 	}
-	return 0
+	now := t.listed - l.held + len(l.entries)
+	if now > maxListed {
+		return false
+	}
+	t.listed, l.held = now, len(l.entries)
+	return true
 }
 
 // handle returns the handle of a number that the guest sent, to be returned by done.
@@ -140,7 +145,7 @@ func (t *table) dropHandle(h *handle) {
 	t.open--
 	if h.dir != nil {
 		t.dirs--
-		t.listed -= h.dir.held()
+		t.listed -= h.dir.held
 	}
 	list, last := h.node.handles, len(h.node.handles)-1
 	list[h.at], list[last].at = list[last], h.at

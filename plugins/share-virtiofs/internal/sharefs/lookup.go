@@ -84,6 +84,9 @@ func (f *FS) look(dir *node, name string) (*node, fuse.Attr, error) {
 	if err := f.find(dir, name, &what); err != nil {
 		return nil, fuse.Attr{}, err
 	}
+	if what.front && what.back {
+		what.stat.Nlink = uncounted
+	}
 	n, err := f.table.enter(dir, name, &what)
 	if err != nil {
 		return nil, fuse.Attr{}, err

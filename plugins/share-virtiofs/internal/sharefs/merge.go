@@ -11,7 +11,7 @@ import (
 )
 
 // merge lists what the guest sees of a directory: what is in front, and what is below and not hidden. Either may be nil.
-func (f *FS) merge(front, back *place) (*listing, error) {
+func (f *FS) merge(n *node, front, back *place) (*listing, error) {
 	list := &listing{merged: true}
 	seen := map[string]bool{}
 	for _, p := range []*place{front, back} {
@@ -31,6 +31,7 @@ func (f *FS) merge(front, back *place) (*listing, error) {
 			if p == front && e.Type == unix.DT_REG && recordAt(d.fd, e.Name, unix.S_IFREG).Has&share.Whiteout != 0 {
 				continue
 			}
+			f.correct(n, d.fd, f.table.keyOf(p).dev, &e, p == back)
 			list.entries = append(list.entries, e)
 		}
 		f.table.release(d)
@@ -40,6 +41,24 @@ func (f *FS) merge(front, back *place) (*listing, error) {
 	}
 	list.number()
 	return list, nil
+}
+
+// mergeAgain is for a guest that reads an open directory once more from the start. The listing and the mount are held.
+func (f *FS) mergeAgain(h *handle) error {
+	front, back := f.table.placesOf(h.node)
+	now, err := f.merge(h.node, front, back)
+	if err != nil {
+		return err
+	}
+	was := h.dir.entries
+	h.dir.entries = now.entries
+	f.table.mu.Lock()
+	defer f.table.mu.Unlock()
+	if !f.table.holdListed(h.dir) {
+		h.dir.entries = was
+		return unix.ENFILE
+	}
+	return nil
 }
 
 // readAll reads the directory behind a descriptor of O_PATH.

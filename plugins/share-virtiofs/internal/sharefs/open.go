@@ -162,7 +162,7 @@ func (f *FS) createNew(q *Request, name string, flags, mode uint32) (*handle, er
 		return nil, err
 	}
 	defer b.done()
-	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|f.hostFlags(flags), b.mode)
+	fd, err := hostfs.Open(b.at.fd, name, unix.O_CREAT|unix.O_EXCL|f.hostFlags(flags), b.hostMode())
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +174,7 @@ func (f *FS) createNew(q *Request, name string, flags, mode uint32) (*handle, er
 	h, err := f.table.addHandle(n, fd, int(flags))
 	if err != nil {
 		f.table.forget(n.id, 1)
+		b.undo()
 	}
 	return h, err
 }
@@ -234,12 +235,12 @@ func (f *FS) tmpfile(q *Request) error {
 		return err
 	}
 	defer f.table.release(at)
-	b := &newborn{dir: dir, at: at}
+	b := &newborn{dir: dir, at: at, mode: mode & permissions, kind: unix.S_IFREG}
 	if b.record, err = f.ownerOf(q, b, mode&^unix.S_IFMT|unix.S_IFREG); err != nil {
 		return err
 	}
 	access := f.hostFlags(flags) &^ unix.O_APPEND
-	fd, err := hostfs.Open(at.fd, ".", unix.O_TMPFILE|access, mode&permissions)
+	fd, err := hostfs.Open(at.fd, ".", unix.O_TMPFILE|access, b.hostMode())
 	if err != nil {
 		return err
 	}

@@ -158,10 +158,10 @@ func (f *FS) lose(p *place) error {
 	return nil
 }
 
-// empty makes sure that the guest sees nothing in a directory, and then that there is nothing in front.
-func (f *FS) empty(n *node) error {
+// visiblyEmpty makes sure that the guest sees nothing in a directory.
+func (f *FS) visiblyEmpty(n *node) error {
 	front, back := f.table.placesOf(n)
-	list, err := f.merge(front, back)
+	list, err := f.merge(n, front, back)
 	if err != nil {
 		return err
 	}
@@ -170,20 +170,34 @@ func (f *FS) empty(n *node) error {
 			return unix.ENOTEMPTY
 		}
 	}
+	return nil
+}
+
+// empty makes sure of that, and then that there is nothing in front.
+func (f *FS) empty(n *node) error {
+	if err := f.visiblyEmpty(n); err != nil {
+		return err
+	}
+	front, _ := f.table.placesOf(n)
 	if front == nil {
 		return nil
 	}
+	return f.removeWhiteouts(front)
+}
+
+// removeWhiteouts removes them from a directory in front that hides nothing any more.
+func (f *FS) removeWhiteouts(front *place) error {
 	at, err := f.table.hold(front)
 	if err != nil {
 		return err
 	}
 	defer f.table.release(at)
-	hidden, err := readAll(at.fd)
+	entries, err := readAll(at.fd)
 	if err != nil {
 		return err
 	}
-	for _, e := range hidden {
-		if e.Name == "." || e.Name == ".." {
+	for _, e := range entries {
+		if e.Type != unix.DT_REG || recordAt(at.fd, e.Name, unix.S_IFREG).Has&share.Whiteout == 0 {
 			continue
 		}
 		if err := unix.Unlinkat(at.fd, e.Name, 0); err != nil {
@@ -193,7 +207,7 @@ func (f *FS) empty(n *node) error {
 	return nil
 }
 
-// layered renames in an overlay. What is seen through from below cannot be moved: EXDEV makes mv(1) and others copy it.
+// layered renames in an overlay. A directory that shows one below is made whole first.
 func (m *move) layered() error {
 	f := m.f
 	source, done, err := f.visit(m.from, m.name)
@@ -222,6 +236,14 @@ func (m *move) layered() error {
 			return err
 		}
 	}
+	for _, n := range []*node{source, target} {
+		if n == nil || n == target && !exchange {
+			continue
+		}
+		if err := f.detach(n); err != nil {
+			return err
+		}
+	}
 	if err := m.clear(source, target); err != nil {
 		return err
 	}
@@ -244,30 +266,22 @@ func (m *move) layered() error {
 func (m *move) check(source, target *node) error {
 	exchange := m.flags&unix.RENAME_EXCHANGE != 0
 	switch {
-	case m.seenThrough(source):
-		return unix.EXDEV
 	case target == nil && exchange:
 		return unix.ENOENT
 	case target == nil:
 		return nil
 	case m.flags&unix.RENAME_NOREPLACE != 0:
 		return unix.EEXIST
-	case exchange && m.seenThrough(target):
-		return unix.EXDEV
 	case exchange:
 		return nil
 	case source.isDir() && !target.isDir():
 		return unix.ENOTDIR
 	case !source.isDir() && target.isDir():
 		return unix.EISDIR
+	case target != source && target.isDir():
+		return m.f.visiblyEmpty(target)
 	}
 	return nil
-}
-
-// seenThrough tells whether a directory shows one below.
-func (m *move) seenThrough(n *node) bool {
-	_, back := m.f.table.placesOf(n)
-	return n.isDir() && back != nil
 }
 
 // clear takes away what would stand in the way of the host's rename at the new name.
@@ -275,20 +289,21 @@ func (m *move) clear(source, target *node) error {
 	if m.flags&unix.RENAME_EXCHANGE != 0 {
 		return nil
 	}
-	switch front, back := (*place)(nil), (*place)(nil); {
+	switch {
 	case target == nil:
 		_, err := m.f.uncover(m.into, m.newName)
 		return err
 	case target == source:
 		return nil
 	case target.isDir():
-		return m.f.empty(target)
-	default:
-		if front, back = m.f.table.placesOf(target); front == nil {
-			return m.f.lose(back)
+		if err := m.f.empty(target); err != nil {
+			return err
 		}
-		return nil
 	}
+	if front, back := m.f.table.placesOf(target); front == nil {
+		return m.f.lose(back)
+	}
+	return nil
 }
 
 // isolate makes a directory opaque that comes to a name below which there is something.
@@ -297,9 +312,5 @@ func (m *move) isolate(n, dir *node, name string) error {
 	if !n.isDir() || back == nil || !m.f.below(back, name) {
 		return nil
 	}
-	return m.f.withBody(n, func(fd int) error {
-		r := recordOf(fd, n.kind)
-		r.Has |= share.Opaque
-		return hostfs.Setxattr(fd, share.RecordName, r.Encode(), 0)
-	})
+	return m.f.withBody(n, makeOpaque)
 }

@@ -111,6 +111,7 @@ type copying struct {
 
 	stat   hostfs.Stat
 	record share.Record
+	mode   uint32 // on the host
 }
 
 // prepare works out what the copy's record has to say, so that the guest notices nothing.
@@ -130,6 +131,7 @@ func (c *copying) prepare() error {
 		r.Kind, r.Rdev, r.Has = c.n.kind, a.Rdev, r.Has|share.HasKind
 	}
 	r.Ino, r.Has = c.n.ino, r.Has|share.HasIno
+	c.mode = recordable(&r, a.Mode&permissions, c.n.isDir())
 	c.record = r
 	return nil
 }
@@ -153,7 +155,7 @@ func (c *copying) run() (int, error) {
 }
 
 func (c *copying) directory() (int, error) {
-	if err := unix.Mkdirat(c.at, c.name, uint32(c.stat.Mode)&permissions); err != nil {
+	if err := unix.Mkdirat(c.at, c.name, c.mode); err != nil {
 		return -1, err
 	}
 	path, err := hostfs.OpenPath(c.at, c.name)
@@ -168,7 +170,7 @@ func (c *copying) directory() (int, error) {
 
 // file copies a regular file into one without a name, so that a half of it is never seen.
 func (c *copying) file() (int, error) {
-	fd, err := hostfs.Open(c.at, ".", unix.O_TMPFILE|unix.O_RDWR, uint32(c.stat.Mode)&permissions)
+	fd, err := hostfs.Open(c.at, ".", unix.O_TMPFILE|unix.O_RDWR, c.mode)
 	if err != nil {
 		return -1, err
 	}

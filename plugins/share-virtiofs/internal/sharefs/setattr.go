@@ -53,7 +53,7 @@ func (f *FS) change(n *node, in *fuse.SetattrIn) error {
 	return setTimes(d.fd, in)
 }
 
-// setOwner sets owner and mode: of these the host gets the permissions only.
+// setOwner sets owner and mode: of these the host gets permissions only.
 func (f *FS) setOwner(n *node, fd int, in *fuse.SetattrIn) error {
 	var st hostfs.Stat
 	if err := hostfs.StatFD(fd, &st); err != nil {
@@ -74,20 +74,50 @@ func (f *FS) setOwner(n *node, fd int, in *fuse.SetattrIn) error {
 	case in.Valid&(fuse.SetUID|fuse.SetGID|fuse.SetKillSuidgid) != 0 && !n.isDir():
 		mode = killed(now.Mode)
 	}
-	real := mode & permissions
 	set(&r, share.HasBits, &r.Bits, mode&share.SpecialBits, 0)
-	if real != uint32(st.Mode)&^unix.S_IFMT { // bits that were real move to the record
-		if n.kind == unix.S_IFLNK {
+	return f.dress(n, fd, was, r, mode&permissions, uint32(st.Mode)&^unix.S_IFMT)
+}
+
+// dress gives an inode a record and permissions, of which the host gets those that the record needs. Its mode there is host.
+func (f *FS) dress(n *node, fd int, was, r share.Record, perm, host uint32) error {
+	r.Perm, r.Has = 0, r.Has&^share.HasPerm
+	real := perm
+	if r.Has != 0 || n.mount.layered() {
+		real = recordable(&r, perm, n.isDir())
+	}
+	mode := func() error {
+		switch {
+		case real == host: // bits that were real move to the record
+			return nil
+		case n.kind == unix.S_IFLNK:
 			return unix.EOPNOTSUPP
 		}
-		if err := hostfs.Chmod(fd, real); err != nil {
-			return err
+		return hostfs.Chmod(fd, real)
+	}
+	record := func() error {
+		if r == was {
+			return nil
 		}
+		return f.setRecord(n, fd, r)
 	}
-	if r == was {
-		return nil
+	if r.Has == 0 { // the mode may be one with which no record can be removed
+		return both(record, mode)
 	}
-	return f.setRecord(n, fd, r)
+	return both(mode, record)
+}
+
+func both(first, second func() error) error {
+	if err := first(); err != nil {
+		return err
+	}
+	return second()
+}
+
+// recordable is the permissions that the host has to give an inode with a record, in which stands what the guest wants instead.
+func recordable(r *share.Record, perm uint32, dir bool) uint32 {
+	real := perm | share.OwnerNeeds(dir)
+	set(r, share.HasPerm, &r.Perm, perm, real)
+	return real
 }
 
 // set notes a number, unless the host says the same.

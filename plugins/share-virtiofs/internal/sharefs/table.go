@@ -100,13 +100,18 @@ func (t *table) inoOf(k key, f *found) uint64 {
 	if f.record.Has&share.HasIno != 0 {
 		return f.record.Ino
 	}
-	i := slices.Index(t.devices, k.dev)
+	return t.number(k.dev, k.ino)
+}
+
+// number makes numbers of different file systems differ. The table is locked.
+func (t *table) number(dev, ino uint64) uint64 {
+	i := slices.Index(t.devices, dev)
 	if i < 0 {
 		i = len(t.devices)
-		t.devices = append(t.devices, k.dev)
+		t.devices = append(t.devices, dev)
 	}
 	const deviceShift = 48 // above the numbers of all but the largest file systems
-	return k.ino ^ uint64(i)<<deviceShift
+	return ino ^ uint64(i)<<deviceShift
 }
 
 // move puts a node where it was found.
@@ -132,7 +137,10 @@ func (t *table) move(n, dir *node, name string, f *found) {
 		if n.back == nil {
 			n.back = &place{key: f.below}
 		}
-		n.back.dir, n.back.name = dir.back, name
+		if n.back.gone { // it has been found by another name
+			t.unpin(n.back)
+		}
+		n.back.dir, n.back.name, n.back.gone = dir.back, name, false
 	}
 }
 
