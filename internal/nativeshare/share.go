@@ -69,7 +69,9 @@ func (s *Share) start(ctx context.Context, bin string, mounts []share.Mount) (er
 func (s *Share) Path(tag string) string { return filepath.Join(s.dir, tag) }
 
 // Stats are the plugin's counters.
-func (s *Share) Stats(ctx context.Context) (map[string]uint64, error) { return s.plugin.Share().Stats(ctx) }
+func (s *Share) Stats(ctx context.Context) (map[string]uint64, error) {
+	return s.plugin.Share().Stats(ctx)
+}
 
 // Close unmounts and ends the plugin.
 func (s *Share) Close(ctx context.Context) error {
