@@ -1,7 +1,8 @@
 package overlay
 
 import (
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,11 @@ func (m Mount) Apply(changes []Change) error {
 	defer d.finish()
 	for i := range changes {
 		c := &changes[i]
-		if err := d.apply(c); err != nil {
+		err := d.apply(c)
+		if err == nil && c.Kind != Removed {
+			err = d.noteApplied(c.Path)
+		}
+		if err != nil {
 			return fmt.Errorf("apply %s: %w", path.Join(m.Target, c.Path), err)
 		}
 	}
@@ -129,9 +134,14 @@ func (d *diff) finish() {
 	}
 }
 
-// replace makes something beside a name, and then lets it take the name.
+// replace makes something beside a name, and then lets it take the name. What an apply has left that was killed is in the way of the
+// next one, and goes.
 func (d *diff) replace(at string, create func(temp string) error) error {
-	temp := path.Join(path.Dir(at), ".voidbox-"+rand.Text())
+	sum := sha256.Sum256([]byte(path.Base(at)))
+	temp := path.Join(path.Dir(at), ".voidbox-"+hex.EncodeToString(sum[:8]))
+	if err := d.lower.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	err := create(temp)
 	if err == nil {
 		err = d.lower.Rename(temp, at)

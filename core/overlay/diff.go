@@ -33,6 +33,7 @@ type Change struct {
 	Flags   []string    `json:"flags,omitempty"` // why to look twice
 	virtual bool        // a device, FIFO or socket, which cannot be applied
 	hollow  bool        // far larger than what it takes on the disk
+	stale   bool        // the host has changed it since
 }
 
 // Changes compares what the guest has written with what is on the host now, in the order of paths, directories before what is in
@@ -102,7 +103,7 @@ func (d *diff) walk(dir string, below, hidden bool) error {
 		at := path.Join(dir, name)
 		e := here[name]
 		if e == nil {
-			err = d.removed(at)
+			err = d.removed(f, ".", at)
 		} else {
 			err = d.entry(f, at, e, below)
 		}
@@ -138,7 +139,7 @@ func (d *diff) entry(f *os.File, at string, e fs.DirEntry, below bool) error {
 	case r.Has&share.Whiteout != 0 && was == nil:
 		return nil
 	case r.Has&share.Whiteout != 0:
-		return d.removed(at)
+		return d.removed(f, e.Name(), at)
 	}
 	perm := permOf(&r, info)
 	c := Change{Path: at, Kind: Added, Mode: info.Mode()&^fs.ModePerm | perm, Size: info.Size()}
@@ -160,6 +161,11 @@ func (d *diff) entry(f *os.File, at string, e fs.DirEntry, below bool) error {
 	}
 	if info.IsDir() {
 		c.Size = 0
+	}
+	if !same && was != nil && !(info.IsDir() && was.IsDir()) {
+		if c.stale, err = d.conflicts(f, e.Name(), at); err != nil {
+			return err
+		}
 	}
 	if !same {
 		d.changes = append(d.changes, c)
@@ -239,8 +245,8 @@ func (d *diff) sameContents(at string) (bool, error) {
 	}
 }
 
-// removed notes that what is below is gone.
-func (d *diff) removed(at string) error {
+// removed notes that what is below is gone. A name of the directory f stands for that.
+func (d *diff) removed(f *os.File, name, at string) error {
 	info, err := d.lower.Lstat(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -251,6 +257,9 @@ func (d *diff) removed(at string) error {
 	c := Change{Path: at, Kind: Removed, Mode: info.Mode()}
 	if info.Mode().IsRegular() {
 		c.Size = info.Size()
+	}
+	if c.stale, err = d.conflicts(f, name, at); err != nil {
+		return err
 	}
 	d.changes = append(d.changes, c)
 	return nil

@@ -40,6 +40,9 @@ func flagsOf(c *Change) []string {
 	if c.Kind != Removed && c.Mode&fs.ModeSymlink != 0 && leadsOut(c) {
 		flags = append(flags, "leads out of the mount")
 	}
+	if c.stale {
+		flags = append(flags, "the host has changed it since")
+	}
 	if c.hollow {
 		flags = append(flags, "is mostly a hole, which takes its whole size when it is applied")
 	}

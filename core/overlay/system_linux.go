@@ -43,7 +43,7 @@ func hollow(info fs.FileInfo) bool {
 // recordOf reads the record of a name in a directory, without following it.
 func recordOf(dir *os.File, name string) (share.Record, error) {
 	b := make([]byte, share.MaxRecord)
-	n, err := unix.Lgetxattr(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name), share.RecordName, b)
+	n, err := unix.Lgetxattr(below(dir, name), share.RecordName, b)
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
 		return share.Record{}, nil
 	}
