@@ -7,10 +7,13 @@ import (
 	"github.com/voidbox-run/voidbox/core/sshagent"
 )
 
-// keys reads what a sandbox may sign with, and whom it knows.
-func (d *decoder) keys(s *plan.Sandbox) {
+// keys reads what a sandbox may sign with, and whom it knows: beside what it says itself, the forges and the hosts of its profiles.
+func (d *decoder) keys(s *plan.Sandbox, profiles []*profile) {
 	s.SSHAgent = d.flag("ssh_agent")
 	known := sshagent.Forges()
+	for _, p := range profiles {
+		known = append(known, p.knownHosts...)
+	}
 	s.KnownHosts = d.strs("known_hosts")
 	if more, err := sshagent.ParseKnownHosts(s.KnownHosts); err != nil {
 		d.fail(at(d.rng("known_hosts"), "Invalid known hosts", "%s.%s", sentence(err), remedyText(err)))

@@ -17,6 +17,7 @@ import (
 
 // Types of references to blocks. A capsule has no attributes; it can only be handed on.
 var (
+	profileType = cty.Capsule("profile", reflect.TypeFor[profile]())
 	sandboxType = cty.Capsule("sandbox", reflect.TypeFor[plan.Sandbox]())
 	llmType     = cty.Capsule("llm", reflect.TypeFor[plan.LLM]())
 	skillType   = cty.Capsule("skill", reflect.TypeFor[plan.Skill]())
@@ -80,6 +81,7 @@ func (l *loader) load(body hcl.Body) {
 	l.declareVariables(byType["variable"])
 	l.declareLocals(byType["locals"])
 	l.declareEach(byType["secret"], l.evalSecret)
+	l.declareEach(byType["profile"], l.evalProfile)
 	l.declareEach(byType["sandbox"], l.evalSandbox)
 	l.declareEach(byType["llm"], l.evalLLM)
 	l.declareEach(byType["skill"], l.evalSkill)

@@ -29,6 +29,7 @@ const (
 func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	d := l.decode(b, sandboxBlock)
 	s := &plan.Sandbox{Name: b.Labels[0]}
+	profiles := d.profiles()
 	s.Exposed = d.exposedAddrs()
 	d.exposed = toSet(s.Exposed)
 
@@ -41,13 +42,19 @@ func (l *loader) evalSandbox(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	s.User = d.str("user")
 	s.WorkingDir = d.guestPath("working_dir")
 	s.Env = d.env()
+	s.Packages = d.packages()
 	s.Commands = d.commands()
 	s.ReadyTimeout = d.duration("ready_timeout", plan.DefaultReadyTimeout)
+	s.Main, s.Args = d.strs("main"), d.strs("args")
+	for _, p := range profiles {
+		s.Packages = append(s.Packages, p.packages...)
+	}
 	d.mainProcess(s, b.DefRange)
 	s.Restart = d.choice("restart")
 	d.limits(s)
 	d.mounts(s)
-	d.keys(s)
+	d.keys(s, profiles)
+	d.merge(s, profiles)
 	d.network(s)
 	d.backend(s)
 	if !d.ok() {
@@ -79,11 +86,16 @@ func (d *decoder) exposedAddrs() []string {
 
 // mainProcess decides what runs in the sandbox: main, or the image's own entrypoint; one of them, and only one.
 func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
-	s.Main, s.Args = d.strs("main"), d.strs("args")
 	image, known := d.value("image", cty.String)
 	switch {
 	case !d.has("main") && !d.has("image") && !d.ok():
 		return // it may be what was misspelt
+	case len(s.Packages) > 0 && d.has("image"):
+		d.fail(at(d.rng("image"), "Two root file systems", "Packages, those of profiles among them, make a root file system of their own, and %q names another. Keep one of them.", "image"))
+		return
+	case len(s.Packages) > 0 && !d.has("main"):
+		d.fail(at(decl, "No main process", "A root file system of packages has no main process of its own: main = [\"sleep\", \"infinity\"], for example."))
+		return
 	case !d.has("main") && !d.has("image"):
 		d.fail(at(decl, "No main process", "A sandbox needs something to run: main = [\"program\", \"argument\"], or an image that has a main process of its own, such as image = \"base\"."))
 		return
@@ -98,7 +110,7 @@ func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
 	if known && image.IsKnown() {
 		s.Image = d.image(image.AsString())
 	}
-	if s.Image == plan.ImageBase && d.has("disk") {
+	if s.Image == plan.ImageBase && len(s.Packages) == 0 && d.has("disk") {
 		d.fail(at(d.rng("disk"), "A disk for nothing", "The image \"base\" lives in the guest's memory and writes to no disk. Leave out \"disk\" and raise \"memory\", or name another image."))
 	}
 	if s.Image == plan.ImageBase && d.has("args") {
@@ -219,14 +231,9 @@ func (d *decoder) limits(s *plan.Sandbox) {
 func (d *decoder) mounts(s *plan.Sandbox) {
 	first := map[string]hcl.Range{}
 	for _, b := range d.blocks["mount"] {
-		label := guestHome(b.Labels[0], s.User)
-		target := path.Clean(label)
-		if diag := checkGuestPath(label, b.LabelRanges[0]); diag != nil {
+		target, diag := mountTarget(b.Labels[0], s.User, b.LabelRanges[0])
+		if diag != nil {
 			d.fail(diag)
-			continue
-		}
-		if target == "/" {
-			d.fail(at(b.LabelRanges[0], "Invalid guest path", "A mount cannot replace the root file system. Mount it below, such as at \"/workspace\"."))
 			continue
 		}
 		if r, ok := first[target]; ok {
@@ -239,6 +246,19 @@ func (d *decoder) mounts(s *plan.Sandbox) {
 		s.Mounts = append(s.Mounts, plan.Mount{Target: target, Source: n.existing("source"), Mode: orDefault(n.choice("mode"), "ro"), Cache: n.choice("cache")})
 		d.absorb(n)
 	}
+}
+
+// mountTarget is where a label says that something is mounted.
+func mountTarget(label, user string, r hcl.Range) (string, *hcl.Diagnostic) {
+	label = guestHome(label, user)
+	target := path.Clean(label)
+	if diag := checkGuestPath(label, r); diag != nil {
+		return "", diag
+	}
+	if target == "/" {
+		return "", at(r, "Invalid guest path", "A mount cannot replace the root file system. Mount it below, such as at \"/workspace\".")
+	}
+	return target, nil
 }
 
 // backend checks the backend's name, and its settings against what its plugin declares.

@@ -4,7 +4,7 @@ package config
 var root = &block{
 	Type: "file",
 	Blocks: []*block{
-		voidboxBlock, variableBlock, localsBlock, secretBlock, sandboxBlock, llmBlock, skillBlock, agentBlock, pipelineBlock, outputBlock,
+		voidboxBlock, variableBlock, localsBlock, secretBlock, profileBlock, sandboxBlock, llmBlock, skillBlock, agentBlock, pipelineBlock, outputBlock,
 	},
 }
 
@@ -73,12 +73,46 @@ var secretBlock = &block{
 	},
 }
 
+// deployKeyBlock and mountBlock stand in sandboxes and in profiles.
+var deployKeyBlock = &block{
+	Type: "deploy_key", Labels: []string{"name"},
+	Doc: "An SSH key that stays on the host. An agent there signs with it for ssh and git in the guest.",
+	Arguments: []argument{
+		{Name: "source", Type: typePath, Required: true, Doc: "File of the private key, without a passphrase, that only its owner can read."},
+		{Name: "hosts", Type: "list(string)", Default: "anything is signed", Doc: "Hosts that it may log in at, such as \"github.com\" or \"git.example.com:2222\"; it then signs nothing else. Their keys must be known."},
+	},
+}
+
+var mountBlock = &block{
+	Type: "mount", Labels: []string{"target"},
+	Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",
+	Arguments: []argument{
+		{Name: "source", Type: typePath, Required: true, Doc: "Directory or file on the host."},
+		{Name: "mode", Type: "string", Default: "\"ro\"", Values: []string{"ro", "rw", "overlay"}, Doc: "Read only, read and write, or an overlay: the guest writes, and the host's files stay as they are until `voidbox apply`."},
+		{Name: "cache", Type: "string", Default: "\"auto\"", Values: []string{"auto", "always"}, Doc: "How long the guest trusts what it has read: auto sees the host's edits within a second; always is for files that nobody else changes, and keeps writes back."},
+	},
+}
+
+var profileBlock = &block{
+	Type: "profile", Labels: []string{"name"},
+	Doc: "What several sandboxes have in common. A sandbox takes it by `profiles`.",
+	Arguments: []argument{
+		{Name: "packages", Type: "list(string)", Doc: "Debian packages of its sandboxes."},
+		{Name: "env", Type: "map(string)", Doc: "Environment of its sandboxes."},
+		{Name: "expose", Type: "list(secret)", Doc: "Secrets and sensitive variables that may enter its sandboxes in clear."},
+		{Name: "known_hosts", Type: "list(string)", Doc: "Further lines for the guest's ssh_known_hosts."},
+	},
+	Blocks: []*block{deployKeyBlock, mountBlock},
+}
+
 var sandboxBlock = &block{
 	Type: "sandbox", Labels: []string{"name"},
 	Doc: "An isolated environment. It needs a main process: `main`, or an `image` that has its own.",
 	Arguments: []argument{
 		{Name: "backend", Type: "string", Default: "\"auto\"", Doc: "What it is made of: \"auto\" (kvm where it is usable, else qemu), \"kvm\", \"qemu\", \"mock\", or another sandbox or VMM plugin."},
 		{Name: "image", Type: "string", Default: "\"base\" when `main` is set", Doc: "Root file system: \"base\", whose main process sleeps; an image of a registry such as \"docker.io/library/node:22-slim\"; \"oci:./layout\", \"docker-archive:./image.tar\", \"dir:./rootfs\"; or the path of a raw disk such as \"./disk.img\"."},
+		{Name: "packages", Type: "list(string)", Doc: "Debian packages, of which the root file system is made in place of an image. What they were is written to the lock file."},
+		{Name: "profiles", Type: "list(profile)", Doc: "Profiles that it is made of, in order: what a later one says wins, and the sandbox itself wins over all of them."},
 		{Name: "main", Type: "list(string)", Doc: "Main process: program and arguments. The sandbox ends when it ends."},
 		{Name: "args", Type: "list(string)", Doc: "Arguments for the main process of the image, in place of its own. Excludes `main`."},
 		{Name: "restart", Type: "string", Default: "\"never\"", Values: []string{"never", "on-failure", "always"}, Doc: "When the main process is started again after it has ended."},
@@ -110,23 +144,8 @@ var sandboxBlock = &block{
 			},
 		},
 		networkBlock,
-		{
-			Type: "deploy_key", Labels: []string{"name"},
-			Doc: "An SSH key that stays on the host. An agent there signs with it for ssh and git in the guest.",
-			Arguments: []argument{
-				{Name: "source", Type: typePath, Required: true, Doc: "File of the private key, without a passphrase, that only its owner can read."},
-				{Name: "hosts", Type: "list(string)", Default: "anything is signed", Doc: "Hosts that it may log in at, such as \"github.com\" or \"git.example.com:2222\"; it then signs nothing else. Their keys must be known."},
-			},
-		},
-		{
-			Type: "mount", Labels: []string{"target"},
-			Doc: "A host directory or file, lent to the guest at the absolute path that the label names.",
-			Arguments: []argument{
-				{Name: "source", Type: typePath, Required: true, Doc: "Directory or file on the host."},
-				{Name: "mode", Type: "string", Default: "\"ro\"", Values: []string{"ro", "rw", "overlay"}, Doc: "Read only, read and write, or an overlay: the guest writes, and the host's files stay as they are until `voidbox apply`."},
-				{Name: "cache", Type: "string", Default: "\"auto\"", Values: []string{"auto", "always"}, Doc: "How long the guest trusts what it has read: auto sees the host's edits within a second; always is for files that nobody else changes, and keeps writes back."},
-			},
-		},
+		deployKeyBlock,
+		mountBlock,
 		{
 			Type: "settings", MaxItems: 1, PluginKind: "sandbox",
 			Doc: "Settings of the backend, as its plugin declares them. Needs a `backend` other than \"auto\".",

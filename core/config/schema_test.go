@@ -107,7 +107,7 @@ func TestLanguageSchema(t *testing.T) {
 	for _, b := range got.Blocks {
 		types = append(types, b.Type)
 	}
-	if want := []string{"voidbox", "variable", "locals", "secret", "sandbox", "llm", "skill", "agent", "pipeline", "output"}; !slices.Equal(types, want) {
+	if want := []string{"voidbox", "variable", "locals", "secret", "profile", "sandbox", "llm", "skill", "agent", "pipeline", "output"}; !slices.Equal(types, want) {
 		t.Errorf("blocks %v", types)
 	}
 	if !slices.Contains(got.Functions, "jsonencode") || slices.Contains(got.Functions, "env") {

@@ -28,7 +28,7 @@ const (
 )
 
 // roots are the names that a reference to a node can start with, and how many names follow.
-var roots = map[string]int{"var": 1, "local": 1, "secret": 1, "sandbox": 1, "llm": 2, "skill": 2, "agent": 1}
+var roots = map[string]int{"var": 1, "local": 1, "secret": 1, "profile": 1, "sandbox": 1, "llm": 2, "skill": 2, "agent": 1}
 
 // labelsOf are the names that follow those roots that need two.
 var labelsOf = map[string]string{"llm": "a plugin and a name, such as llm.claude.main", "skill": "a kind and a name, such as skill.file.style"}

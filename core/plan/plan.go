@@ -91,6 +91,7 @@ type Sandbox struct {
 	Name         string
 	Backend      string
 	Image        string   // ImageBase, or another name of package source, with an absolute path where there is one
+	Packages     []string // of Debian, sorted, of which the root file system is made in place of an image; nil means none
 	Main         []string // main process; empty means the image's entrypoint
 	Args         []string // arguments for the image's entrypoint; only without Main
 	Restart      string   // of the main process: never, on-failure or always; empty means never

@@ -1,0 +1,7 @@
+sandbox "a" {
+  image = "base"
+
+  deploy_key "site" {
+    source = "nowhere/id_ed25519"
+  }
+}
