@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,12 @@ func (b SandboxBuilder) Run(program string, args ...string) RunnableSandbox {
 // has no main process.
 func (b SandboxBuilder) OCI(image string, args ...string) RunnableSandbox {
 	b.spec.Image, b.spec.Args = image, args
+	return RunnableSandbox{spec: b.spec}
+}
+
+// Packages makes the root file system of a small Debian with packages of these names and what they need. Its main process sleeps.
+func (b SandboxBuilder) Packages(names ...string) RunnableSandbox {
+	b.spec.Packages = slices.Compact(slices.Sorted(slices.Values(names)))
 	return RunnableSandbox{spec: b.spec}
 }
 

@@ -21,6 +21,7 @@ type sandboxFlags struct {
 	memory, network, user, workdir string
 	cpus                           int
 	env, mounts, deployKeys        []string
+	packages                       []string
 	sshAgent                       bool
 }
 
@@ -28,6 +29,7 @@ func (f *sandboxFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.backend, "backend", plan.BackendAuto, "what it is made of: auto (kvm, else qemu), kvm, qemu, mock or another plugin's `name`")
 	flags.StringVar(&f.image, "image", plan.ImageBase, "root file system: base, or an `image` as the language takes it")
+	flags.StringSliceVar(&f.packages, "packages", nil, "root file system: a Debian with these `packages`, separated by commas")
 	flags.StringVar(&f.kernel, "kernel", "", "boot this kernel `file`")
 	flags.StringVar(&f.initrd, "initrd", "", "boot with this initramfs `file`, which brings the guest agent")
 	flags.IntVar(&f.cpus, "cpus", plan.DefaultCPUs, "virtual CPUs")
@@ -43,7 +45,7 @@ func (f *sandboxFlags) flags(cmd *cobra.Command) {
 
 // names are the flags that describe a sandbox, none of which goes together with a file.
 var sandboxFlagNames = []string{
-	"backend", "image", "kernel", "initrd", "cpus", "memory", "env", "mount", "network", "deploy-key", "ssh-agent", "user", "workdir",
+	"backend", "image", "packages", "kernel", "initrd", "cpus", "memory", "env", "mount", "network", "deploy-key", "ssh-agent", "user", "workdir",
 }
 
 type object = map[string]any
@@ -62,11 +64,7 @@ func (f *sandboxFlags) text(name string, mainProcess []string) (string, []string
 		}
 	}
 	if len(mainProcess) > 0 {
-		args := make([]string, len(mainProcess))
-		for i, arg := range mainProcess {
-			args[i] = literal(arg)
-		}
-		box["main"] = args
+		box["main"] = literals(mainProcess)
 	}
 	if f.network != "none" {
 		box["network"] = object{literal(f.network): object{}}
@@ -74,6 +72,12 @@ func (f *sandboxFlags) text(name string, mainProcess []string) (string, []string
 	// A path in the name of an image starts from here. What is no image is left for the diagnostics of the language.
 	if image, err := source.Parse(f.image, ""); err == nil {
 		box["image"] = literal(image.String())
+	}
+	if len(f.packages) > 0 {
+		box["packages"] = literals(f.packages)
+		if f.image == plan.ImageBase { // which is only the default
+			delete(box, "image")
+		}
 	}
 	mounts, err := parseMounts(f.mounts)
 	if err != nil {
@@ -115,6 +119,14 @@ func (f *sandboxFlags) text(name string, mainProcess []string) (string, []string
 // literal protects a text from being taken for a template (HCL's JSON syntax, "Expressions").
 func literal(text string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text)
+}
+
+func literals(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = literal(text)
+	}
+	return out
 }
 
 // hostPath makes a path of this machine absolute; ~ is the home directory.

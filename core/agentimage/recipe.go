@@ -123,7 +123,7 @@ func (r Recipe) check() error {
 			return fmt.Errorf("package %s has no licence", p)
 		}
 	}
-	if len(r.Programs) == 0 || r.Suite == "" || r.Licence == "" {
+	if len(r.Programs) == 0 && len(r.NPM) > 0 || r.Suite == "" || r.Licence == "" {
 		return fmt.Errorf("recipe %q is not complete", r.Name)
 	}
 	return nil

@@ -20,7 +20,7 @@ func TestLockSurvivesTheFile(t *testing.T) {
 	want := pluginhost.Lock{Plugins: []pluginhost.LockedPlugin{
 		{Kind: "llm", Name: "echo", Version: "1.2.3", SHA256: strings.Repeat("ab", 32), Source: "/plugins/with \"quotes\" and ${x}"},
 		{Kind: "skill", Name: "mcp", Version: "0.1.0", SHA256: strings.Repeat("01", 32), Source: "p"},
-	}}
+	}, Images: []pluginhost.LockedImage{{Packages: "git,python3", ID: "sha256:" + strings.Repeat("cd", 32)}}}
 	for range 2 { // the second time it replaces
 		if err := SaveLock(path, want); err != nil {
 			t.Fatal(err)
@@ -49,6 +49,9 @@ func TestBadLockFiles(t *testing.T) {
 		"duplicate": strings.Repeat(`plugin "llm" "x" { sha256 = "`+sum+"\" }\n", 2),
 		"reference": `plugin "llm" "x" { sha256 = var.x }`,
 		"block":     `sandbox "x" {}`,
+		"image":     `packages "git" { image = "` + sum + `" }`,
+		"no image":  `packages "git" {}`,
+		"twice":     strings.Repeat(`packages "git" { image = "sha256:`+sum+"\" }\n", 2),
 	} {
 		path := filepath.Join(t.TempDir(), LockFileName)
 		if err := os.WriteFile(path, []byte(src), 0o600); err != nil {

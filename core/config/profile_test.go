@@ -52,7 +52,6 @@ sandbox "dev" {
   }
 }
 sandbox "plain" {
-  main     = ["sleep", "infinity"]
   profiles = [profile.work, profile.rust]
 }`, dir, other, key, testsshd.Public(t, key)), Options{})
 	if p == nil {
@@ -85,7 +84,7 @@ func TestProfilesThatDoNotFit(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"image and packages":    {`sandbox "s" { ` + "\nimage = \"docker.io/library/node:22\"\npackages = [\"git\"]\n}", "Two root file systems"},
 		"image and profile":     {"profile \"p\" {\npackages = [\"git\"]\n}\nsandbox \"s\" {\nimage = \"docker.io/library/node:22\"\nprofiles = [profile.p]\n}", "Two root file systems"},
-		"no main process":       {"sandbox \"s\" {\npackages = [\"git\"]\n}", "No main process"},
+		"arguments for nobody":  {"sandbox \"s\" {\npackages = [\"git\"]\nargs = [\"x\"]\n}", "Arguments for nobody"},
 		"no package":            {"sandbox \"s\" {\nmain = [\"sh\"]\npackages = [\"Git!\"]\n}", "Invalid package"},
 		"unknown profile":       {"profile \"rust\" {\n}\nsandbox \"s\" {\nmain = [\"sh\"]\nprofiles = [profile.rusty]\n}", "Unknown reference"},
 		"something else":        {"sandbox \"a\" {\nmain = [\"sh\"]\n}\nsandbox \"s\" {\nmain = [\"sh\"]\nprofiles = [sandbox.a]\n}", "Wrong type"},

@@ -88,15 +88,12 @@ func (d *decoder) exposedAddrs() []string {
 func (d *decoder) mainProcess(s *plan.Sandbox, decl hcl.Range) {
 	image, known := d.value("image", cty.String)
 	switch {
-	case !d.has("main") && !d.has("image") && !d.ok():
+	case !d.has("main") && !d.has("image") && len(s.Packages) == 0 && !d.ok():
 		return // it may be what was misspelt
 	case len(s.Packages) > 0 && d.has("image"):
 		d.fail(at(d.rng("image"), "Two root file systems", "Packages, those of profiles among them, make a root file system of their own, and %q names another. Keep one of them.", "image"))
 		return
-	case len(s.Packages) > 0 && !d.has("main"):
-		d.fail(at(decl, "No main process", "A root file system of packages has no main process of its own: main = [\"sleep\", \"infinity\"], for example."))
-		return
-	case !d.has("main") && !d.has("image"):
+	case !d.has("main") && !d.has("image") && len(s.Packages) == 0:
 		d.fail(at(decl, "No main process", "A sandbox needs something to run: main = [\"program\", \"argument\"], or an image that has a main process of its own, such as image = \"base\"."))
 		return
 	case d.has("main") && d.has("args"):

@@ -13,6 +13,13 @@ import (
 // and writes the file.
 type Lock struct {
 	Plugins []LockedPlugin
+	Images  []LockedImage
+}
+
+// LockedImage is an image that was made of packages.
+type LockedImage struct {
+	Packages string // sorted, with commas
+	ID       string // of the image, "sha256:..."
 }
 
 // LockedPlugin is a plugin that was used.
@@ -24,7 +31,9 @@ type LockedPlugin struct {
 	Source  string // path where it was found, for people; a hash is good wherever the file lies
 }
 
-func (l Lock) clone() Lock { return Lock{Plugins: slices.Clone(l.Plugins)} }
+func (l Lock) clone() Lock {
+	return Lock{Plugins: slices.Clone(l.Plugins), Images: slices.Clone(l.Images)}
+}
 
 // find returns the entry of a plugin, or nil.
 func (l *Lock) find(kind base.Kind, name string) *LockedPlugin {
@@ -98,6 +107,37 @@ func (h *Host) remember(c candidate, img *image, version string) error {
 	if h.opt.SaveLock != nil {
 		if err := h.opt.SaveLock(lock.clone()); err != nil {
 			return fmt.Errorf("record plugin %s in the lock file: %w", c, err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lock = lock
+	return nil
+}
+
+// PinnedImage is the ID that the image of a list of packages must have; empty for one that was never used.
+func (h *Host) PinnedImage(packages string) string {
+	for _, i := range h.Lock().Images {
+		if i.Packages == packages {
+			return i.ID
+		}
+	}
+	return ""
+}
+
+// RememberImage records the first use of an image of packages. Without a lock file it is remembered for as long as the host lives.
+func (h *Host) RememberImage(packages, id string) error {
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	if h.PinnedImage(packages) != "" {
+		return nil
+	}
+	lock := h.Lock()
+	lock.Images = append(lock.Images, LockedImage{Packages: packages, ID: id})
+	slices.SortFunc(lock.Images, func(a, b LockedImage) int { return strings.Compare(a.Packages, b.Packages) })
+	if h.opt.SaveLock != nil {
+		if err := h.opt.SaveLock(lock.clone()); err != nil {
+			return fmt.Errorf("record the image of packages %s in the lock file: %w", packages, err)
 		}
 	}
 	h.mu.Lock()

@@ -151,6 +151,9 @@ func warnOfMissing(spec *plan.Sandbox, b backend, events event.Scope) {
 	if len(spec.Mounts) > 0 {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no mounts; %s will not be there", spec.Name, b.name, spec.Mounts[0].Target)})
 	}
+	if len(spec.Packages) > 0 {
+		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no packages; %s will not be there", spec.Name, b.name, spec.Packages[0])})
+	}
 	if len(spec.DeployKeys) > 0 || spec.SSHAgent {
 		events.Emit(event.Warning{Message: fmt.Sprintf("sandbox %s: backend %s has no SSH agent; its keys cannot be used", spec.Name, b.name)})
 	}

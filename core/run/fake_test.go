@@ -45,6 +45,7 @@ type fakeHost struct {
 	missing map[string]bool // plugins that are not installed, such as vmm-qemu
 
 	mu        sync.Mutex
+	pinned    map[string]string // images of packages
 	started   []string
 	plugins   []*fakePlugin
 	sandboxes []*testsandbox.Sandbox
@@ -62,6 +63,18 @@ func (h *fakeHost) Find(_ context.Context, kind base.Kind, name string) error {
 func (h *fakeHost) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
 	able := map[string][]string{"kvm": {vmm.CapNet, vmm.CapFS}, "slirp": {network.CapPolicy, network.CapPublish, network.CapPcap}}[name]
 	return able, h.Find(ctx, kind, name)
+}
+
+func (h *fakeHost) PinnedImage(packages string) string { return h.pinned[packages] }
+
+func (h *fakeHost) RememberImage(packages, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pinned == nil {
+		h.pinned = map[string]string{}
+	}
+	h.pinned[packages] = id
+	return nil
 }
 
 func (h *fakeHost) Start(ctx context.Context, req pluginhost.Request) (Plugin, error) {

@@ -25,6 +25,9 @@ type Host interface {
 	Find(ctx context.Context, kind base.Kind, name string) error
 	// Capabilities are those that the plugin declares.
 	Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error)
+	// PinnedImage is the ID that the image of a list of packages must have; empty means any, which RememberImage then pins.
+	PinnedImage(packages string) string
+	RememberImage(packages, id string) error
 }
 
 // Plugin is one plugin process. pluginhost.Instance implements it.
@@ -61,6 +64,11 @@ func (p processes) Find(ctx context.Context, kind base.Kind, name string) error 
 func (p processes) Capabilities(ctx context.Context, kind base.Kind, name string) ([]string, error) {
 	found, err := p.host.Describe(ctx, kind, name)
 	return found.Description.Capabilities, err
+}
+
+func (p processes) PinnedImage(packages string) string { return p.host.PinnedImage(packages) }
+func (p processes) RememberImage(packages, id string) error {
+	return p.host.RememberImage(packages, id)
 }
 
 // A crew is the plugins of a run. It starts each at most once for a key, watches them all, and closes them together.

@@ -39,6 +39,10 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 	if err != nil {
 		return nil, &MachineError{Err: err}
 	}
+	root, err := r.imageOf(ctx, spec, images, progress)
+	if err != nil {
+		return nil, err
+	}
 	net, err := r.connect(ctx, spec, events)
 	if err != nil {
 		return nil, err
@@ -62,6 +66,7 @@ func (r *Run) buildVM(ctx context.Context, spec *plan.Sandbox, b backend, events
 		return nil, err
 	}
 	machine := vmSpec(spec)
+	machine.Image = root
 	machine.Network, machine.Shares, machine.SSH = net.guest(), files.shares, keys.ssh
 	vm, err := r.cfg.newVM(image.WithProgress(ctx, progress), boxes.VMConfig{
 		VMM: plugin.VMM(), Images: images, Agent: r.cfg.Agent, Dir: plugin.RuntimeDir(), Spec: machine, Links: slices.Concat(net.links(), files.links),
