@@ -36,7 +36,7 @@ func netSoak(ctx context.Context, o options) error {
 	if err := record.save(o.state); err != nil {
 		return err
 	}
-	return record.judge(monitorSlack)
+	return record.judge(networkSlack)
 }
 
 // netPiece works until the time is up, waits until the plugin is at rest again, and returns what was measured.

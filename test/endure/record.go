@@ -48,8 +48,10 @@ type slack struct {
 }
 
 var (
-	// Of a monitor or a network: descriptors and goroutines of connections that happen to be open, memory that waits for a collection.
+	// Of a monitor: descriptors and goroutines of connections that happen to be open, memory that waits for a collection.
 	monitorSlack = slack{memory: 1024, files: 8, count: 8}
+	// Of a network that is busy: a heap of 50 MiB that is collected when it has doubled, and a flow for each of the last two minutes' datagrams.
+	networkSlack = slack{memory: 4 << 10, files: 16, count: 8}
 	// Of a share plugin: what the guest's kernel knows at that moment, thousands of files whose trees come and go.
 	shareSlack = slack{memory: 8 << 10, files: 256, count: 8, nodes: 4096}
 )

@@ -27,7 +27,17 @@ type answer struct {
 	soa     []dnsmessage.Resource // of a negative answer
 	aliases []string              // canonical
 	ttl     time.Duration
+	length  int // of the message
 }
+
+// What an answer takes in memory beside its message: of it, and of each record, most of which are two names in arrays of 255 bytes.
+const (
+	answerSize = 512
+	recordSize = 640
+)
+
+// size is what the answer takes in memory, more or less.
+func (a *answer) size() int { return answerSize + a.length + recordSize*(len(a.records)+len(a.soa)) }
 
 // readAnswer keeps of an answer what belongs to the question.
 func readAnswer(msg []byte, name dnsmessage.Name, typ dnsmessage.Type) (*answer, error) {
@@ -39,7 +49,7 @@ func readAnswer(msg []byte, name dnsmessage.Name, typ dnsmessage.Type) (*answer,
 	if err := p.SkipAllQuestions(); err != nil {
 		return nil, err
 	}
-	a := &answer{code: h.RCode, ttl: maxTTL}
+	a := &answer{code: h.RCode, ttl: maxTTL, length: len(msg)}
 	all, err := records(p.Answer)
 	if err != nil {
 		return nil, err

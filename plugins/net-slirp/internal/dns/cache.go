@@ -7,8 +7,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// maxCached bounds the cache. A guest can make answers of its own without end.
-const maxCached = 4096
+// maxCached bounds the cache, in bytes. A guest can make answers of its own without end, and as large as they come.
+const maxCached = 4 << 20
 
 type key struct {
 	name string // canonical
@@ -19,6 +19,7 @@ type key struct {
 type cache struct {
 	mu      sync.Mutex
 	answers map[key]cached
+	size    int // of all of them
 }
 
 type cached struct {
@@ -36,7 +37,7 @@ func (c *cache) get(k key, now time.Time) (*answer, time.Duration) {
 	}
 	age := now.Sub(e.since)
 	if age >= e.answer.ttl {
-		delete(c.answers, k)
+		c.drop(k)
 		return nil, 0
 	}
 	return e.answer, age
@@ -51,23 +52,32 @@ func (c *cache) put(k key, a *answer, now time.Time) {
 	if c.answers == nil {
 		c.answers = make(map[key]cached)
 	}
-	if _, ok := c.answers[k]; !ok && len(c.answers) >= maxCached {
+	c.drop(k)
+	if c.size+a.size() > maxCached {
 		c.makeRoom(now)
 	}
 	c.answers[k] = cached{a, now}
+	c.size += a.size()
 }
 
-// makeRoom drops what has ended, or else any.
+func (c *cache) drop(k key) {
+	if e, ok := c.answers[k]; ok {
+		c.size -= e.answer.size()
+		delete(c.answers, k)
+	}
+}
+
+// makeRoom drops what has ended; if too much has not, a quarter goes, whatever it is. That is room for the greatest answer.
 func (c *cache) makeRoom(now time.Time) {
 	for k, e := range c.answers {
 		if now.Sub(e.since) >= e.answer.ttl {
-			delete(c.answers, k)
+			c.drop(k)
 		}
 	}
 	for k := range c.answers {
-		if len(c.answers) < maxCached {
+		if c.size <= maxCached*3/4 {
 			return
 		}
-		delete(c.answers, k)
+		c.drop(k)
 	}
 }

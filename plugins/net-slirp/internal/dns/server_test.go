@@ -217,14 +217,31 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// Small answers and the greatest, by what they take in memory.
 func TestCacheIsBounded(t *testing.T) {
-	var c cache
-	now := time.Unix(0, 0)
-	for i := range maxCached + 10 {
-		c.put(key{fmt.Sprint(i), dnsmessage.TypeA}, &answer{ttl: time.Hour}, now)
-	}
-	if len(c.answers) > maxCached {
-		t.Errorf("%d answers are kept", len(c.answers))
+	large := &answer{ttl: time.Hour, length: 1<<16 - 1, records: make([]dnsmessage.Resource, maxRecords)}
+	for name, a := range map[string]*answer{"small": {ttl: time.Hour}, "large": large} {
+		var c cache
+		now := time.Unix(0, 0)
+		for i := range 2 * maxCached / a.size() {
+			k := key{fmt.Sprint(i), dnsmessage.TypeA}
+			c.put(k, a, now)
+			c.put(k, a, now) // again, which takes no more
+			if got, _ := c.get(k, now); got == nil {
+				t.Fatalf("%s: answer %d is not kept", name, i)
+			}
+		}
+		if kept := len(c.answers) * a.size(); kept > maxCached || kept < maxCached/2 || kept != c.size {
+			t.Errorf("%s: %d answers of %d bytes are kept, %d bytes by its own account", name, len(c.answers), a.size(), c.size)
+		}
+		later := now.Add(2 * time.Hour)
+		for i := range 100 {
+			c.get(key{fmt.Sprint(i), dnsmessage.TypeA}, later)
+		}
+		c.makeRoom(later)
+		if len(c.answers) != 0 || c.size != 0 {
+			t.Errorf("%s: %d answers are left when all have ended, %d bytes by its own account", name, len(c.answers), c.size)
+		}
 	}
 }
 

@@ -1,31 +1,35 @@
 package policy
 
 import (
-	"math"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Bounds of what is remembered. A guest makes answers come as fast as it asks.
+// Bounds of what is remembered. A guest makes answers come as fast as it asks, and with addresses as it likes.
 const (
-	maxLearned      = 16384 // addresses
+	maxLearned      = 16384 // names of addresses
 	maxNamesPerAddr = 64
 	maxLearnedTTL   = 24 * time.Hour
 	// learnedGrace covers the time between a guest's look into its own cache, just before an answer ends, and its connection.
 	learnedGrace = 10 * time.Second
+	// leastSweep is how many there must be before it is worth while to look for those that have ended.
+	leastSweep = 256
 )
 
 // learned are the addresses that names were resolved to for the guest, each until its answer ends.
 type learned struct {
 	mu     sync.Mutex
+	byAddr map[netip.Addr][]resolved
+	size   int    // of all addresses' names
+	sweep  int    // the size at which those that have ended are looked for: twice what was left the last time
 	lookup uint64 // how many there were
-	byAddr map[netip.Addr]map[string]resolved
 }
 
 // resolved is a name that was resolved to an address.
 type resolved struct {
+	name  string
 	until time.Time
 	last  uint64 // lookup
 }
@@ -42,59 +46,78 @@ func (e *Evaluator) Learn(name string, addrs []netip.Addr, ttl time.Duration) {
 func (l *learned) add(a netip.Addr, name string, until, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	names := l.byAddr[a]
-	if names == nil {
-		if l.byAddr == nil {
-			l.byAddr = make(map[netip.Addr]map[string]resolved)
-		}
-		if len(l.byAddr) >= maxLearned {
-			l.makeRoom(now)
-		}
-		names = make(map[string]resolved)
-		l.byAddr[a] = names
-	}
-	if _, ok := names[name]; !ok && len(names) >= maxNamesPerAddr {
-		dropOldest(names)
-	}
 	l.lookup++
-	if old := names[name].until; until.Before(old) {
-		until = old
-	}
-	names[name] = resolved{until, l.lookup}
-}
-
-// makeRoom drops what has ended; if nothing has, any address goes, and the guest looks its name up again.
-func (l *learned) makeRoom(now time.Time) {
-	for a, names := range l.byAddr {
-		if !anyCounts(names, now) {
-			delete(l.byAddr, a)
-		}
-	}
-	for a := range l.byAddr {
-		if len(l.byAddr) < maxLearned {
+	for i := range l.byAddr[a] {
+		if r := &l.byAddr[a][i]; r.name == name {
+			r.last = l.lookup
+			if until.After(r.until) {
+				r.until = until
+			}
 			return
 		}
+	}
+	if l.size >= max(l.sweep, leastSweep) {
+		l.makeRoom(now)
+	}
+	if l.byAddr == nil {
+		l.byAddr = make(map[netip.Addr][]resolved)
+	}
+	names := l.byAddr[a]
+	if len(names) >= maxNamesPerAddr {
+		names = dropOldest(names)
+		l.size--
+	}
+	l.byAddr[a] = append(names, resolved{name, until, l.lookup})
+	l.size++
+}
+
+// makeRoom drops what has ended; if too much has not, a quarter goes, whatever it is, and the guest looks its names up again.
+func (l *learned) makeRoom(now time.Time) {
+	for a, names := range l.byAddr {
+		var left []resolved // with no more room than it needs
+		for _, r := range names {
+			if now.Before(r.until) {
+				left = append(left, r)
+			}
+		}
+		l.keep(a, left)
+	}
+	if l.size >= maxLearned {
+		for a := range l.byAddr {
+			if l.size <= maxLearned*3/4 {
+				break
+			}
+			l.keep(a, nil)
+		}
+	}
+	l.sweep = min(2*l.size, maxLearned)
+}
+
+// keep leaves an address some of its names.
+func (l *learned) keep(a netip.Addr, names []resolved) {
+	l.size += len(names) - len(l.byAddr[a])
+	if l.byAddr[a] = names; len(names) == 0 {
 		delete(l.byAddr, a)
 	}
 }
 
 // dropOldest drops the name that was looked up longest ago. An answer that ends soon may be one that the guest got just now, out of our
 // cache, and is about to use.
-func dropOldest(names map[string]resolved) {
-	victim, oldest := "", uint64(math.MaxUint64)
-	for name, r := range names {
-		if r.last < oldest {
-			victim, oldest = name, r.last
+func dropOldest(names []resolved) []resolved {
+	oldest := 0
+	for i, r := range names {
+		if r.last < names[oldest].last {
+			oldest = i
 		}
 	}
-	delete(names, victim)
+	return slices.Delete(names, oldest, oldest+1)
 }
 
 // has tells whether a name was resolved to an address, and still counts.
 func (l *learned) has(a netip.Addr, name string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.byAddr[a][name].until)
+	return slices.ContainsFunc(l.byAddr[a], func(r resolved) bool { return r.name == name && now.Before(r.until) })
 }
 
 // names returns the names of an address that still count, in order.
@@ -102,20 +125,11 @@ func (l *learned) names(a netip.Addr, now time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var names []string
-	for name, r := range l.byAddr[a] {
+	for _, r := range l.byAddr[a] {
 		if now.Before(r.until) {
-			names = append(names, name)
+			names = append(names, r.name)
 		}
 	}
 	slices.Sort(names)
 	return names
-}
-
-func anyCounts(names map[string]resolved, now time.Time) bool {
-	for _, r := range names {
-		if now.Before(r.until) {
-			return true
-		}
-	}
-	return false
 }

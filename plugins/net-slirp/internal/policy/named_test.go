@@ -113,8 +113,8 @@ func TestLearnedIsBounded(t *testing.T) {
 	for i := range maxLearned + 100 {
 		e.Learn("x.a.example", []netip.Addr{netip.AddrFrom4([4]byte{2, byte(i >> 16), byte(i >> 8), byte(i)})}, time.Minute)
 	}
-	if n := len(e.known.byAddr); n > maxLearned {
-		t.Errorf("%d addresses are remembered", n)
+	if n := len(e.known.byAddr); n > maxLearned || n < maxLearned/2 || n != e.known.size {
+		t.Errorf("%d addresses are remembered, %d by its own account", n, e.known.size)
 	}
 	for i := range 2 * maxNamesPerAddr {
 		e.Learn(fmt.Sprintf("%d.a.example", i), addrs("3.3.3.3"), time.Minute)
@@ -124,6 +124,40 @@ func TestLearnedIsBounded(t *testing.T) {
 	}
 	if !e.known.has(netip.MustParseAddr("3.3.3.3"), fmt.Sprintf("%d.a.example", 2*maxNamesPerAddr-1), c.now) {
 		t.Error("the latest name is forgotten")
+	}
+}
+
+// Many names of many addresses are no more than many addresses.
+func TestLearnedPairsAreBounded(t *testing.T) {
+	e, _ := evaluator(t, rules("+*.a.example"))
+	for i := range 1000 {
+		a := netip.AddrFrom4([4]byte{2, 0, byte(i >> 8), byte(i)})
+		for j := range maxNamesPerAddr {
+			e.Learn(fmt.Sprintf("%d.a.example", j), []netip.Addr{a}, time.Hour)
+		}
+		if !e.known.has(a, "0.a.example", e.now()) {
+			t.Fatalf("a name of address %d, the latest, is forgotten", i)
+		}
+	}
+	pairs := 0
+	for _, names := range e.known.byAddr {
+		pairs += len(names)
+	}
+	if pairs > maxLearned || pairs < maxLearned/2 || pairs != e.known.size {
+		t.Errorf("%d names are remembered, %d by its own account", pairs, e.known.size)
+	}
+}
+
+// What has ended does not stay until the bound is reached.
+func TestWhatIsLearnedAndEndedIsForgotten(t *testing.T) {
+	e, c := evaluator(t, rules("+*.a.example"))
+	const alive = 100
+	for i := range maxLearned {
+		e.Learn(fmt.Sprintf("%d.a.example", i), []netip.Addr{netip.AddrFrom4([4]byte{2, 0, byte(i >> 8), byte(i)})}, 0)
+		c.pass(learnedGrace / alive)
+	}
+	if n := len(e.known.byAddr); n > max(leastSweep, 2*alive) {
+		t.Errorf("%d addresses are remembered, of which %d count", n, alive)
 	}
 }
 
