@@ -17,7 +17,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-kvm endure lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -48,6 +48,10 @@ test-kvm: deps-test ## run the tests that need KVM, in an emulated machine where
 
 endure: deps-test build ## a hundred boots, twenty VMs at once and a soak of 15 minutes on KVM (in the lab if need be)
 	test/endure/run.sh
+
+endure-net: deps-net build ## a soak of the network plugin for 15 minutes, by a wire that is bad half of the time (root); goes on with soak-net.json
+	$(GO) build -trimpath -o $(BIN)/endure ./test/endure
+	$(BIN)/endure net -bin $(BIN) -state soak-net.json
 
 lab: deps-test build ## a shell in an emulated machine with KVM, with bin/ and a guest kernel in it
 	$(GO) run ./test/lab/cmd/lab run -t -mem 4G -guest -file $(BIN):/lab/bin -file examples -- sh
