@@ -6,9 +6,13 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/voidbox-run/voidbox/internal/wiretest"
+	"github.com/voidbox-run/voidbox/plugins/net-slirp/internal/jail"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/network"
 )
@@ -265,6 +269,9 @@ func TestAttachmentsThatMakeNoSense(t *testing.T) {
 		"tiny MTU":             func(a *network.Attachment) { a.MTU = 40 },
 		"IPv6 on a small wire": func(a *network.Attachment) { a.MTU = 576 },
 		"service to a name":    func(a *network.Attachment) { a.Services = []network.Service{{TCPAddress: "localhost"}} },
+		"a policy that cannot be enforced": func(a *network.Attachment) {
+			a.Policy.Rules = []network.Rule{{Origin: "agent.hcl:3", Action: network.Allow, Domain: "a.example", Protocols: []network.Protocol{network.UDP}}}
+		},
 		"port that is taken": func(a *network.Attachment) {
 			l := listen(t)
 			a.Published = []network.PublishedPort{{Protocol: network.TCP, GuestPort: 1, HostPort: uint16(l.Addr().(*net.TCPAddr).Port)}}
@@ -277,6 +284,21 @@ func TestAttachmentsThatMakeNoSense(t *testing.T) {
 				t.Error("no error")
 			}
 		})
+	}
+}
+
+// A network that cannot confine itself has no guest: nobody could say then what a broken stack may do.
+func TestAttachmentWithoutAJail(t *testing.T) {
+	n := newNetwork(t)
+	n.opt.Confine = func(jail.Grants) error { return unix.EPERM }
+	if _, err := n.Attach(t.Context(), wiretest.Layout()); !errors.Is(err, errdef.ErrUnavailable) || !errors.Is(err, unix.EPERM) {
+		t.Errorf("error %v", err)
+	}
+	if left, _ := os.ReadDir(n.opt.RuntimeDir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := n.Stats(t.Context()); !errors.Is(err, errdef.ErrState) {
+		t.Errorf("there is a guest: %v", err)
 	}
 }
 

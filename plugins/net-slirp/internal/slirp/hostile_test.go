@@ -183,11 +183,14 @@ func TestDatagramsInFragments(t *testing.T) {
 		packet wiretest.IP
 		came   bool
 	}{
-		"in order":        {func(f []wiretest.Message) []wiretest.Message { return f }, whole, true},
-		"backwards":       {backwards, whole, true},
-		"twice":           {func(f []wiretest.Message) []wiretest.Message { return append(f[:3:3], f...) }, whole, true},
-		"one is missing":  {func(f []wiretest.Message) []wiretest.Message { return append(f[:2:2], f[3:]...) }, whole, false},
-		"a bad checksum":  {func(f []wiretest.Message) []wiretest.Message { return f }, bad, false},
+		"in order":       {func(f []wiretest.Message) []wiretest.Message { return f }, whole, true},
+		"backwards":      {backwards, whole, true},
+		"twice":          {func(f []wiretest.Message) []wiretest.Message { return append(f[:3:3], f...) }, whole, true},
+		"one is missing": {func(f []wiretest.Message) []wiretest.Message { return append(f[:2:2], f[3:]...) }, whole, false},
+		"a bad checksum": {func(f []wiretest.Message) []wiretest.Message { return f }, bad, false},
+		"overlapping": {func(f []wiretest.Message) []wiretest.Message {
+			return append(f[:1:1], append([]wiretest.Message{over(whole)}, f[1:]...)...)
+		}, whole, false},
 		"larger than all": {func(f []wiretest.Message) []wiretest.Message { return append(f, pastTheEnd(whole)) }, whole, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,6 +203,14 @@ func TestDatagramsInFragments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// over is a fragment that lies over the first one, and has another port.
+func over(p wiretest.IP) wiretest.Message {
+	p.Payload = append([]byte(nil), p.Payload[:16]...)
+	p.Payload[3]++
+	p.More = true
+	return p
 }
 
 // testNet is denied by a built-in rule, so that nothing leaves the host.

@@ -18,6 +18,7 @@ import (
 	"github.com/voidbox-run/voidbox/internal/taplink"
 	"github.com/voidbox-run/voidbox/internal/wiretest"
 	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/sdk/network"
 )
 
 // kernel is a guest whose part a real kernel plays, in a network namespace of its own.
@@ -36,9 +37,6 @@ func newKernel(t *testing.T, mtu int, servers ...net.Addr) *kernel {
 // newKernelBehind is newKernel by a bad wire.
 func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...net.Addr) *kernel {
 	t.Helper()
-	if unix.Geteuid() != 0 {
-		unavailable(t, "a TAP in a network namespace needs root")
-	}
 	spec := wiretest.Layout()
 	spec.MTU = mtu
 	if mtu < minMTU6 {
@@ -47,6 +45,15 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 	for i, s := range servers {
 		spec.Services = append(spec.Services, service(at(i), s))
 	}
+	return newKernelWith(t, how, spec)
+}
+
+// newKernelWith attaches one as it is written.
+func newKernelWith(t *testing.T, how taplink.Impairment, spec network.Attachment) *kernel {
+	t.Helper()
+	if unix.Geteuid() != 0 {
+		unavailable(t, "a TAP in a network namespace needs root")
+	}
 	n := newNetwork(t)
 	attached, err := n.Attach(t.Context(), spec)
 	if err != nil {
@@ -54,7 +61,7 @@ func newKernelBehind(t *testing.T, how taplink.Impairment, mtu int, servers ...n
 	}
 	k := &kernel{t: t, do: make(chan func()), ended: make(chan struct{})}
 	ready := make(chan *tap.Queue)
-	go k.live(taplink.Guest{Name: "guest", MAC: wiretest.GuestMAC, MTU: mtu, Addresses: spec.Guest, Gateways: []netip.Addr{wiretest.GatewayIP}}, ready)
+	go k.live(taplink.Guest{Name: "guest", MAC: wiretest.GuestMAC, MTU: spec.MTU, Addresses: spec.Guest, Gateways: []netip.Addr{wiretest.GatewayIP}}, ready)
 	queue := <-ready
 	if queue == nil {
 		t.Fatal("no TAP")
@@ -190,7 +197,7 @@ func TestKernelSendsMoreThan4GiB(t *testing.T) {
 	}
 }
 
-// A wire that loses, repeats and reorders in both directions.
+// A wire that loses, repeats, reorders and holds up frames in both directions.
 func TestKernelBehindABadWire(t *testing.T) {
 	for name, how := range map[string]taplink.Impairment{
 		"loss":    {Lost: 10, Seed: 1},
@@ -206,4 +213,26 @@ func TestKernelBehindABadWire(t *testing.T) {
 			exchange(t, guest, accept(t, l), 2<<20)
 		})
 	}
+}
+
+// What a closed port is to a program on the guest's kernel.
+func TestKernelLearnsThatAPortIsClosed(t *testing.T) {
+	host, spec := hostServer(t)
+	server, addr := listenUDP(t, host)
+	_ = server.Close()
+	k := newKernelWith(t, taplink.Impairment{}, spec)
+	k.in(func() error {
+		conn, err := net.Dial("udp", addr.String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("anybody there?")); err != nil {
+			return err
+		}
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("error %v", err)
+		}
+		return nil
+	})
 }
