@@ -31,12 +31,15 @@ func Disk(t testing.TB) string {
 		t.Fatal(err)
 	}
 	ctx := image.WithProgress(t.Context(), func(s string) { t.Log(s) })
-	path, err := tests.Disk(ctx, cache, func(s string) { t.Log(s) })
+	path, err := DiskIn(ctx, cache, func(s string) { t.Log(s) })
 	if err != nil {
 		Missing(t, "no test disk: %v", err)
 	}
 	return path
 }
+
+// DiskIn is [Disk] for whoever has no test yet.
+func DiskIn(ctx context.Context, cache *image.Cache, log func(string)) (string, error) { return tests.Disk(ctx, cache, log) }
 
 // WritableDisk returns a copy of [Disk] that belongs to the test alone. Holes stay holes.
 func WritableDisk(t testing.TB) string {

@@ -46,12 +46,25 @@ func onMonitors(t *testing.T, test func(h *host)) {
 }
 
 // onDebian runs a test on QEMU, with guests that have a Debian.
-func onDebian(t *testing.T, test func(h *host)) {
-	if testnet.Isolated() {
-		onQEMU(t, os.Getenv(diskEnv), test)
-		return
+func onDebian(t *testing.T, test func(h *host)) { onQEMU(t, debian(t), test) }
+
+// onDebians runs a test on each monitor, with guests that have a Debian.
+func onDebians(t *testing.T, test func(h *host)) {
+	t.Run("qemu", func(t *testing.T) { onQEMU(t, debian(t), test) })
+	t.Run("kvm", func(t *testing.T) {
+		lab.RequireKVM(t)
+		alone(t, "kvm", debian(t), test)
+	})
+}
+
+func debian(t *testing.T) string {
+	switch {
+	case testnet.Isolated():
+		return os.Getenv(diskEnv)
+	case lab.Inside():
+		return labDisk
 	}
-	onQEMU(t, testvm.Disk(t), test)
+	return testvm.Disk(t)
 }
 
 func onQEMU(t *testing.T, disk string, test func(h *host)) {

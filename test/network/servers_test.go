@@ -83,12 +83,19 @@ func (h *host) blobSum() string {
 	return s
 }
 
-// gitServer serves repositories below the directory that it returns, for reading and writing, by git's own program.
-func (h *host) gitServer() string {
+// gitServer serves repo.git, which lies in the directory that it returns, for reading and writing, by git's own program. The lab has no
+// git: there it is served as files, which is enough for reading.
+func (h *host) gitServer() (root string) {
 	h.Helper()
+	if lab.Inside() {
+		root = filepath.Dir(labRepository)
+		h.serve(gitName, gitAddress, http.FileServer(http.Dir(root)))
+		return root
+	}
 	out, err := exec.Command("git", "--exec-path").Output()
 	h.must(err)
-	root := h.TempDir()
+	root = h.TempDir()
+	h.must(makeRepository(filepath.Join(root, "repo.git"), h.TempDir(), 8))
 	h.serve(gitName, gitAddress, &cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + root},
@@ -96,17 +103,53 @@ func (h *host) gitServer() string {
 	return root
 }
 
-// git runs git on the host.
-func (h *host) git(args ...string) string {
+// head returns the commit that a repository's branch is at.
+func (h *host) head(root string) string {
 	h.Helper()
+	b, err := os.ReadFile(filepath.Join(root, "repo.git", "refs", "heads", "main"))
+	h.must(err)
+	return strings.TrimSpace(string(b))
+}
+
+// makeRepository makes a bare repository with some files in one commit, each half a megabyte larger than the one before.
+func makeRepository(bare, scratch string, files int) error {
+	work := filepath.Join(scratch, "work")
+	if err := git("init", "-q", "-b", "main", work); err != nil {
+		return err
+	}
+	for i := range files {
+		content, err := io.ReadAll(io.LimitReader(blob(), int64(i+1)<<19))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(work, fmt.Sprint(i)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{
+		{"-C", work, "add", "."},
+		{"-C", work, "commit", "-q", "-m", "some files"},
+		{"init", "-q", "--bare", "-b", "main", bare},
+		{"-C", bare, "config", "http.receivepack", "true"},
+		{"-C", work, "push", "-q", bare, "HEAD:main"},
+		{"-C", bare, "update-server-info"},
+	} {
+		if err := git(args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// git runs git on the host.
+func git(args ...string) error {
 	cmd := exec.Command("git", args...)
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		h.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return nil
 }
 
 // debianMirror serves a repository with one package, big, whose content is the blob. apt checks what it gets, and does not look
