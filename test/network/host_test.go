@@ -14,6 +14,7 @@ import (
 
 	"github.com/voidbox-run/voidbox/core/config"
 	"github.com/voidbox-run/voidbox/core/event"
+	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/run"
@@ -83,6 +84,9 @@ func alone(t *testing.T, backend, disk string, test func(h *host)) {
 			kernelEnv + "=" + lab.Path(t, lab.GuestKernel), initrdEnv + "=" + lab.Path(t, lab.GuestInitrd),
 			examplesEnv + "=" + lab.Path(t, examples),
 		}
+	}
+	if lab.Inside() {
+		env = append(env, image.CacheDirEnv+"="+lab.CacheDir)
 	}
 	if !testnet.Isolate(t, env...) {
 		return

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if testnet.Isolated() {
 		os.Exit(m.Run())
 	}
-	options := []lab.Option{lab.GuestSystem, lab.Files(lab.File{Host: filepath.Join("..", "..", "examples"), Guest: examples})}
+	options := []lab.Option{lab.Memory(3072), lab.GuestSystem, lab.Cache, lab.Files(lab.File{Host: filepath.Join("..", "..", "examples"), Guest: examples})}
 	for name, pkg := range map[string]string{
 		"voidbox": "cmd/voidbox", "voidbox-guest-agent": "guest/agent", "voidbox-vmm-kvm": "plugins/vmm-kvm",
 		"voidbox-vmm-qemu": "plugins/vmm-qemu", "voidbox-network-slirp": "plugins/net-slirp", "voidbox-network-tap": "plugins/net-tap", "voidbox-llm-replay": "plugins/llm-replay",
