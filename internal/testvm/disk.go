@@ -39,7 +39,9 @@ func Disk(t testing.TB) string {
 }
 
 // DiskIn is [Disk] for whoever has no test yet.
-func DiskIn(ctx context.Context, cache *image.Cache, log func(string)) (string, error) { return tests.Disk(ctx, cache, log) }
+func DiskIn(ctx context.Context, cache *image.Cache, log func(string)) (string, error) {
+	return tests.Disk(ctx, cache, log)
+}
 
 // WritableDisk returns a copy of [Disk] that belongs to the test alone. Holes stay holes.
 func WritableDisk(t testing.TB) string {

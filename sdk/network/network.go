@@ -166,7 +166,7 @@ const (
 type Event struct {
 	Kind        EventKind
 	Time        time.Time
-	Protocol    Protocol
+	Protocol    Protocol // or, of what is none of these and denied, ip-proto-47 or ether-0x8100
 	Source      string
 	Destination string
 	Name        string // that the guest asked for, where it is known
