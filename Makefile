@@ -44,7 +44,7 @@ test-race: build ## run the packages where goroutines meet with the race detecto
 
 # Tests that need KVM say so with lab.RequireKVM; those of the lab boot one.
 test-kvm: deps-test ## run the tests that need KVM, in an emulated machine where this one has none (docs/lab.md)
-	VOIDBOX_REQUIRE_VM=1 $(GO) test -timeout 30m $$(grep -rlE --include='*_test.go' '\blab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
+	VOIDBOX_REQUIRE_VM=1 VOIDBOX_TEST_THOROUGH=1 $(GO) test -timeout 45m $$(grep -rlE --include='*_test.go' '\blab\.(Require|Boot)' . | xargs -n1 dirname | sort -u)
 
 endure: deps-test build ## a hundred boots, twenty VMs at once and a soak of 15 minutes on KVM (in the lab if need be)
 	test/endure/run.sh

@@ -70,7 +70,7 @@ type attempt struct {
 // A guest whose root does what it can reaches nothing but what its policy allows. Each way around it is refused, told with the rule that
 // refused it, and leads no packet out of the machine; what is allowed works before it, beside it and after it.
 func TestWaysAroundAPolicy(t *testing.T) {
-	onQEMU(t, "", func(h *host) {
+	test := func(h *host) {
 		e := newEscapee(h)
 		e.allowedWorks("before")
 		slow := e.beginSlowWays()
@@ -84,10 +84,15 @@ func TestWaysAroundAPolicy(t *testing.T) {
 		e.meaningless()
 		e.pastTheNetwork()
 		e.allowedWorks("after")
-		if strays := e.wire.strays(t); len(strays) > 0 {
-			t.Errorf("there left the machine: %s", strings.Join(strays, "; "))
+		if strays := e.wire.strays(h.T); len(strays) > 0 {
+			h.Errorf("there left the machine: %s", strings.Join(strays, "; "))
 		}
-		t.Logf("%d ways", len(ways)+len(slow))
+		h.Logf("%d ways", len(ways)+len(slow))
+	}
+	t.Run("qemu", func(t *testing.T) { onQEMU(t, "", test) })
+	t.Run("kvm", func(t *testing.T) {
+		requireThorough(t)
+		alone(t, "kvm", "", test)
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/core/run"
+	"github.com/voidbox-run/voidbox/internal/kvmhost"
 	"github.com/voidbox-run/voidbox/internal/testnet"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 	"github.com/voidbox-run/voidbox/sdk/base"
@@ -53,9 +54,18 @@ func onDebian(t *testing.T, test func(h *host)) { onQEMU(t, debian(t), test) }
 func onDebians(t *testing.T, test func(h *host)) {
 	t.Run("qemu", func(t *testing.T) { onQEMU(t, debian(t), test) })
 	t.Run("kvm", func(t *testing.T) {
-		lab.RequireKVM(t)
+		requireThorough(t)
 		alone(t, "kvm", debian(t), test)
 	})
+}
+
+// requireThorough is lab.RequireKVM for what takes minutes in the lab, and runs there only if that is asked for.
+func requireThorough(t *testing.T) {
+	t.Helper()
+	if err := kvmhost.Local().Check(); err != nil && os.Getenv(thoroughEnv) == "" {
+		t.Skipf("no usable KVM here: %v; this takes minutes in the lab: `make test-kvm` runs it there", err)
+	}
+	lab.RequireKVM(t)
 }
 
 func debian(t *testing.T) string {

@@ -23,6 +23,7 @@ const (
 	initrdEnv     = "VOIDBOX_TEST_INITRD"
 	diskEnv       = "VOIDBOX_TEST_DISK"
 	examplesEnv   = "VOIDBOX_TEST_EXAMPLES"
+	thoroughEnv   = "VOIDBOX_TEST_THOROUGH"
 )
 
 func TestMain(m *testing.M) {
