@@ -225,6 +225,9 @@ var waysByPackets = []way{
 	{"options before the port by IPv6", "builtin:default", frame("["+evilAddress6+"]:99", wiretest.IP{
 		From: guest6, To: evil6, Proto: unix.IPPROTO_DSTOPTS, Payload: append([]byte{unix.IPPROTO_TCP, 0, 1, 4, 0, 0, 0, 0}, synTo(netip.AddrPortFrom(evil6, 99)).Segment()...),
 	})},
+	{"GRE behind options by IPv6", "builtin:protocol", frame(evilAddress6, wiretest.IP{
+		From: guest6, To: evil6, Proto: unix.IPPROTO_DSTOPTS, Payload: []byte("\x2f\x00\x01\x04\x00\x00\x00\x00\x00\x00\x86\xdddata"),
+	})},
 }
 
 // meaningless sends what is nothing by itself, and therefore is not told of. It leads nowhere either.

@@ -119,7 +119,9 @@ func (e *Endpoint) admit(h link.NetHeader, ether []byte, p *ipPacket) bool {
 		e.count.badChecksum.Add(1)
 	case p.isForeign():
 		e.count.unknown.Add(1)
-		e.refuse(refusal(Foreign, ether, p))
+		r := refusal(Foreign, ether, p)
+		r.Protocol, _ = p.upper()
+		e.refuse(r)
 		return true // for the stack to say that there is no such protocol here
 	default:
 		return true

@@ -59,34 +59,56 @@ func (e *Endpoint) refuse(r Refusal) {
 	}
 }
 
-// isForeign tells whether nobody here speaks the protocol in a packet. Extension headers of IPv6 are left to the stack.
+// isForeign tells whether nobody here speaks the protocol in a packet.
 func (p *ipPacket) isForeign() bool {
-	switch p.protocol {
+	protocol, message := p.upper()
+	switch protocol {
 	case uint8(header.TCPProtocolNumber), uint8(header.UDPProtocolNumber):
 		return false
 	case uint8(header.ICMPv4ProtocolNumber):
-		return p.network != header.IPv4ProtocolNumber || p.isForeignICMP()
+		return p.network != header.IPv4ProtocolNumber || !p.fragment && isForeignICMPv4(message)
 	case uint8(header.ICMPv6ProtocolNumber):
-		return p.network != header.IPv6ProtocolNumber || p.isForeignICMP()
+		return p.network != header.IPv6ProtocolNumber || isForeignICMPv6(message)
 	case uint8(header.IPv6HopByHopOptionsExtHdrIdentifier), uint8(header.IPv6RoutingExtHdrIdentifier),
 		uint8(header.IPv6FragmentExtHdrIdentifier), uint8(header.IPv6DestinationOptionsExtHdrIdentifier):
-		return p.network != header.IPv6ProtocolNumber
+		return p.network != header.IPv6ProtocolNumber // else a piece, or malformed: for the stack
 	}
 	return true
 }
 
-// isForeignICMP tells whether a message is neither an echo request nor an error, with which every kernel answers what it does not want.
-func (p *ipPacket) isForeignICMP() bool {
-	if p.fragment || len(p.payload) == 0 {
+// upper returns the protocol in a packet and its message, which IPv6 has behind extension headers (RFC 8200, section 4). A header that
+// cannot be passed is what it returns.
+func (p *ipPacket) upper() (protocol uint8, message []byte) {
+	protocol, message = p.protocol, p.payload
+	for p.network == header.IPv6ProtocolNumber && len(message) >= 8 {
+		switch protocol {
+		case uint8(header.IPv6HopByHopOptionsExtHdrIdentifier), uint8(header.IPv6RoutingExtHdrIdentifier),
+			uint8(header.IPv6DestinationOptionsExtHdrIdentifier):
+		default:
+			return protocol, message
+		}
+		length := 8 + 8*int(message[1])
+		if length > len(message) {
+			return protocol, nil
+		}
+		protocol, message = message[0], message[length:]
+	}
+	return protocol, message
+}
+
+// Of ICMP there are echo requests, and errors, with which every kernel answers what it does not want.
+
+func isForeignICMPv4(message []byte) bool {
+	if len(message) == 0 {
 		return false
 	}
-	if p.network == header.IPv6ProtocolNumber {
-		kind := header.ICMPv6Type(p.payload[0])
-		return kind > header.ICMPv6EchoRequest // errors are below (RFC 4443, section 2.1)
-	}
-	switch header.ICMPv4Type(p.payload[0]) {
+	switch header.ICMPv4Type(message[0]) {
 	case header.ICMPv4Echo, header.ICMPv4DstUnreachable, header.ICMPv4TimeExceeded, header.ICMPv4ParamProblem:
 		return false
 	}
 	return true
+}
+
+func isForeignICMPv6(message []byte) bool {
+	return len(message) > 0 && header.ICMPv6Type(message[0]) > header.ICMPv6EchoRequest // errors are below (RFC 4443, section 2.1)
 }

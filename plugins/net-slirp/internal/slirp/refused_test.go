@@ -13,6 +13,7 @@ import (
 // What the card refuses is told of as what a policy denies is, with what is false about it.
 func TestRefusalsAreTold(t *testing.T) {
 	other, far := net.HardwareAddr{0x52, 0x54, 0, 0xaa, 0xbb, 0xcc}, netip.MustParseAddr("203.0.113.66")
+	far6 := netip.MustParseAddr("2001:db8:66::66")
 	guest, to := addrPort(wiretest.GuestIP, 20000), netip.AddrPortFrom(far, 80)
 	datagram := func(from netip.AddrPort, mac net.HardwareAddr) wiretest.Message {
 		return wiretest.UDP{From: from, To: to, Payload: []byte("x"), EtherFrom: mac}
@@ -31,6 +32,8 @@ func TestRefusalsAreTold(t *testing.T) {
 		{"nonsense with another hardware address", wiretest.Raw(append(wiretest.Ether(other, wiretest.GatewayMAC, 0x0800), 0x45)), network.Event{Protocol: "ether-0x0800", Source: other.String(), Destination: wiretest.GatewayMAC.String(), Rule: policy.RuleSpoofed}},
 		{"a VLAN", wiretest.Raw(append(wiretest.Ether(wiretest.GuestMAC, wiretest.GatewayMAC, 0x8100), 0, 1, 8, 0)), network.Event{Protocol: "ether-0x8100", Source: wiretest.GuestMAC.String(), Destination: wiretest.GatewayMAC.String(), Rule: policy.RuleProtocol}},
 		{"GRE", wiretest.IP{From: wiretest.GuestIP, To: far, Proto: 47, Payload: make([]byte, 40)}, network.Event{Protocol: "ip-proto-47", Source: "10.0.2.15", Destination: "203.0.113.66", Rule: policy.RuleProtocol}},
+		{"GRE behind options of IPv6", wiretest.IP{From: wiretest.GuestIP6, To: far6, Proto: 60, Payload: append([]byte{43, 0, 1, 4, 0, 0, 0, 0, 47, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 40)...)}, network.Event{Protocol: "ip-proto-47", Source: "fd00:2::15", Destination: far6.String(), Rule: policy.RuleProtocol}},
+		{"an answer to no ping behind options of IPv6", wiretest.IP{From: wiretest.GuestIP6, To: far6, Proto: 60, Payload: append([]byte{58, 0, 1, 4, 0, 0, 0, 0, 129, 0}, make([]byte, 10)...)}, network.Event{Protocol: "icmp", Source: "fd00:2::15", Destination: far6.String(), Rule: policy.RuleProtocol}},
 		{"broadcast", wiretest.UDP{From: guest, To: netip.MustParseAddrPort("255.255.255.255:137"), Payload: []byte("x")}, network.Event{Protocol: "udp", Source: "10.0.2.15:20000", Destination: "255.255.255.255:137", Rule: policy.RuleMartian}},
 		{"loopback", wiretest.IP{From: wiretest.GuestIP, To: netip.MustParseAddr("127.0.0.1"), Proto: 1, Payload: make([]byte, 8)}, network.Event{Protocol: "icmp", Source: "10.0.2.15", Destination: "127.0.0.1", Rule: policy.RuleMartian}},
 		{"ICMP that asks for the time", wiretest.IP{From: wiretest.GuestIP, To: far, Proto: 1, Payload: timestamp}, network.Event{Protocol: "icmp", Source: "10.0.2.15", Destination: "203.0.113.66", Rule: policy.RuleProtocol}},
