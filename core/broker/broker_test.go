@@ -368,7 +368,7 @@ func TestBadGrants(t *testing.T) {
 	for name, change := range map[string]func(*Grant){
 		"file":        func(g *Grant) { g.Upstream = "file:///etc" },
 		"password":    func(g *Grant) { g.Upstream = "https://a:b@example.com" },
-		"no key":      func(g *Grant) { g.Key = "" },
+		"no header":   func(g *Grant) { g.Header = "" },
 		"second line": func(g *Grant) { g.Key = "a\r\nHost: b" },
 		"no token":    func(g *Grant) { g.Token = "" },
 	} {
@@ -377,6 +377,26 @@ func TestBadGrants(t *testing.T) {
 		if err := b.Grant(g); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A grant without a key leads to an upstream that wants none, and takes the placeholder off all the same.
+func TestGrantWithoutAKey(t *testing.T) {
+	b, client, _ := start(t)
+	var seen http.Header
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }))
+	defer upstream.Close()
+	g := grant(t, b, upstream.URL, func(g *Grant) { g.Key, g.Header = "", "" })
+	if status, text := ask(t, client, http.MethodPost, "/v1/messages", g.Token, "{}"); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	for _, name := range credentialHeaders {
+		if seen.Get(name) != "" {
+			t.Errorf("%s: %s", name, seen.Get(name))
+		}
+	}
+	if status, _ := ask(t, client, http.MethodPost, "/v1/files", g.Token, "{}"); status != http.StatusForbidden {
+		t.Errorf("another call: %d", status)
 	}
 }
 

@@ -17,6 +17,7 @@
 //   - Tokens and money are counted from what the upstream says, not from what the guest's agent claims, and a request after the
 //     budget is used up is refused. Requests that are under way then are let through. A budget in dollars with a model of unknown
 //     price, or with an upstream that does not say how many tokens it took, is refused: what cannot be counted cannot be kept.
+//   - A grant without a key leads to an upstream that wants none, such as a model server on the host's loopback, under the same rules.
 //   - An upstream that repeats the key, in a header or a body, is corrected.
 //
 // # The process

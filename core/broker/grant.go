@@ -18,7 +18,7 @@ type Grant struct {
 	Upstream string `json:"upstream"` // base URL, http or https
 	Header   string `json:"header"`   // that carries the credential
 	Prefix   string `json:"prefix"`   // in front of it, such as "Bearer "
-	Key      string `json:"key"`
+	Key      string `json:"key"`    // empty for an upstream that wants none
 
 	Budget Budget `json:"budget"`
 	// Prices are of the models that have one. One named "" is the price of every model.
@@ -51,8 +51,8 @@ func (g Grant) check() (*url.URL, error) {
 		return nil, errdef.New(errdef.ErrInvalid, "the upstream of a credential must be a URL such as https://api.example.com")
 	case !strings.HasPrefix(g.Token, tokenPrefix):
 		return nil, errdef.New(errdef.ErrInvalid, "a grant needs a token")
-	case g.Key == "" || g.Header == "" || strings.ContainsAny(g.Key+g.Prefix+g.Header, "\r\n\x00"):
-		return nil, errdef.New(errdef.ErrInvalid, "the credential for %s is empty, or cannot be put into a header", u.Host)
+	case g.Key != "" && g.Header == "" || strings.ContainsAny(g.Key+g.Prefix+g.Header, "\r\n\x00"):
+		return nil, errdef.New(errdef.ErrInvalid, "the credential for %s cannot be put into a header", u.Host)
 	}
 	return u, nil
 }

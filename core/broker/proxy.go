@@ -90,7 +90,9 @@ func rewrite(pr *httputil.ProxyRequest, a *account) {
 	} {
 		out.Header.Del(name)
 	}
-	out.Header.Set(a.Header, a.Prefix+a.Key)
+	if a.Key != "" {
+		out.Header.Set(a.Header, a.Prefix+a.Key)
+	}
 }
 
 // answer sees to what an upstream sends back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -219,10 +220,11 @@ func (l *loan) grant(_ context.Context, wanted []llm.Credential) (agent.Loan, er
 		return agent.Loan{}, errdef.New(errdef.ErrUnsupported, "the provider's command-line agent needs %d credentials at once", len(wanted)).
 			WithRemedy(`set mode = "native" in the agent`)
 	}
-	c := wanted[0]
-	key, err := secretOf(l.bound.LLM, c.Name)
-	if err != nil {
-		return agent.Loan{}, &ConfigError{Err: err}
+	c, key, err := wanted[0], "", error(nil)
+	if c.Name != "" {
+		if key, err = secretOf(l.bound.LLM, c.Name); err != nil {
+			return agent.Loan{}, &ConfigError{Err: err}
+		}
 	}
 	if l.broker == nil {
 		return agent.Loan{BaseURL: l.base, Placeholder: l.token}, nil
@@ -270,6 +272,26 @@ func (l *loan) watch(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { cancel(nil); done.Wait() }
 }
 
+// settle takes the loan back, and corrects what the agent's program says it took by what the broker has counted: where the program
+// failed before it said anything or is one that a person talks to, and where it does not know the price of its model and the broker
+// does. A count that is short of the program's own, as of an answer that nobody waited for, is no ground for a cost.
+func (l *loan) settle(told event.Totals) event.Totals {
+	counted := l.spent()
+	switch {
+	case counted == (event.Totals{}) || sum(counted) < sum(told):
+		return told
+	case sum(told) == 0:
+		return counted
+	case !told.CostKnown && counted.CostKnown:
+		told.CostUSD, told.CostKnown = counted.CostUSD, true
+	}
+	return told
+}
+
+func sum(t event.Totals) uint64 {
+	return t.InputTokens + t.OutputTokens + t.CacheReadTokens + t.CacheWriteTokens
+}
+
 // end takes the loan back.
 func (l *loan) end() { l.spent() }
 
@@ -294,7 +316,7 @@ func (l *loan) spent() event.Totals {
 	u := spent.Usage
 	return event.Totals{
 		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, CacheReadTokens: u.CacheReadTokens, CacheWriteTokens: u.CacheWriteTokens,
-		CostUSD: u.CostUSD, CostKnown: u.CostKnown,
+		CostUSD: u.CostUSD, CostKnown: u.CostKnown && !spent.Uncounted,
 	}
 }
 
@@ -321,5 +343,15 @@ func (r *Run) pricesOf(ctx context.Context, bound *plan.AgentRun, provider llm.L
 	if err != nil {
 		return nil, &agent.ModelError{Err: err}
 	}
-	return r.prices.Lists[d.PriceList].Models, nil
+	prices := maps.Clone(r.prices.Lists[d.PriceList].Models)
+	for _, m := range d.Models {
+		if m.Price == nil {
+			continue
+		}
+		if prices == nil {
+			prices = map[string]price.Price{}
+		}
+		prices[m.ID] = price.Price{Rates: price.Rates{Input: m.Price.Input, Output: m.Price.Output, CacheRead: m.Price.CacheRead, CacheWrite: m.Price.CacheWrite}}
+	}
+	return prices, nil
 }

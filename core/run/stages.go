@@ -175,9 +175,7 @@ func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.Age
 	if err == nil {
 		files, err = r.take(ctx, env, s, bound)
 	}
-	if bound.Interactive {
-		report.Totals = loan.spent()
-	}
+	report.Totals = loan.settle(report.Totals)
 	return report, files, err
 }
 

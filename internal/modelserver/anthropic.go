@@ -1,6 +1,7 @@
 package modelserver
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -154,6 +155,10 @@ func (in messagesRequest) conversation() (Request, error) {
 		if len(msg.Results) > 0 {
 			msg.Text = ""
 		}
+		if m.Role == "system" { // Claude Code says something about its surroundings in the middle of a conversation
+			req.System = join(req.System, msg.Text)
+			continue
+		}
 		req.Messages = append(req.Messages, msg)
 	}
 	for _, t := range in.Tools {
@@ -211,7 +216,8 @@ func stopReason(turn Turn) string {
 func messageOf(model string, turn Turn) map[string]any {
 	turn = signedIDs(turn)
 	return map[string]any{
-		"id": "msg_scripted", "type": "message", "role": "assistant", "model": model, "content": blocksOf(turn),
+		// Claude Code takes two messages of one ID for two halves of one message.
+		"id": "msg_" + rand.Text(), "type": "message", "role": "assistant", "model": model, "content": blocksOf(turn),
 		"stop_reason": stopReason(turn), "stop_sequence": nil,
 		"usage": map[string]any{
 			"input_tokens": turn.Usage.InputTokens, "output_tokens": turn.Usage.OutputTokens,

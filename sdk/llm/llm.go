@@ -88,9 +88,10 @@ type CLIPlan struct {
 	Programs    []string // programs that must exist in the guest
 }
 
-// Credential is one that the broker puts into requests.
+// Credential is one that the broker puts into requests. One without a name is none: then the broker is only the way to Upstream, a
+// server on the host's loopback that wants no credential.
 type Credential struct {
-	Name     string
+	Name     string // of the argument that holds it
 	Upstream string // URL that may receive it
 	Header   string
 	Prefix   string // text in front of it, such as "Bearer "

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"slices"
@@ -69,19 +68,7 @@ func codex(t *testing.T, model string) {
 	if stage.Totals.CostUSD = float64(int(stage.Totals.CostUSD*1e6+0.5)) / 1e6; stage.Totals != want {
 		t.Errorf("totals %+v, want %+v", stage.Totals, want)
 	}
-	received := server.Received()
-	for _, r := range received {
-		if r.Header.Get("Authorization") != "Bearer "+key {
-			t.Errorf("%s %s came with %q", r.Method, r.Path, r.Header.Get("Authorization"))
-		}
-	}
-	for what, text := range map[string]string{
-		"skill": "How reports are written in this house.", "tool of the MCP server": "word_of_the_day", "its description": "Tells the word of the day.",
-	} {
-		if len(received) == 0 || !bytes.Contains(received[0].Body, []byte(text)) {
-			t.Errorf("the first of %d requests says nothing of the %s", len(received), what)
-		}
-	}
+	said(t, server, "Authorization", "Bearer "+key)
 }
 
 func TestCodex(t *testing.T) { codex(t, "gpt-test") }

@@ -630,10 +630,12 @@ func (x *PlanCLIResponse) GetPrograms() []string {
 	return nil
 }
 
-// CredentialNeed is a credential that the broker puts into requests.
+// CredentialNeed is a credential that the broker puts into requests, or, without a name, the broker's way to the upstream alone: for a
+// server on the host's loopback that wants no credential, and that no guest reaches otherwise.
 type CredentialNeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Name of the argument of the configuration that holds it; empty for none.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Upstream URL that may receive it.
 	Upstream string `protobuf:"bytes,2,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// Header that carries it.

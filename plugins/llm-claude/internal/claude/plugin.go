@@ -172,6 +172,8 @@ func (m *Model) PlanCLI(_ context.Context, req llm.CLIRequest) (llm.CLIPlan, err
 	opt := claudecode.Options{Command: m.cfg.Command, Program: m.program, Upstream: m.base, Foreign: m.base != home, Env: m.cfg.CLIEnv, MaxRetries: m.cfg.MaxRetries}
 	if m.cfg.APIKey != "" {
 		opt.Credential = &llm.Credential{Name: "api_key", Upstream: m.base, Header: "x-api-key"}
+	} else if modelhttp.Loopback(m.base) {
+		opt.Credential = &llm.Credential{Upstream: m.base}
 	}
 	return claudecode.Plan(req, opt)
 }

@@ -162,6 +162,8 @@ func (m *Model) PlanCLI(ctx context.Context, req llm.CLIRequest) (llm.CLIPlan, e
 	opt := claudecode.Options{Command: m.cfg.Command, Upstream: m.base, Foreign: true, Env: m.cfg.CLIEnv, MaxRetries: m.cfg.MaxRetries}
 	if m.cfg.APIKey != "" {
 		opt.Credential = &llm.Credential{Name: "api_key", Upstream: m.base, Header: "authorization", Prefix: "Bearer "}
+	} else if modelhttp.Loopback(m.base) {
+		opt.Credential = &llm.Credential{Upstream: m.base}
 	}
 	return claudecode.Plan(req, opt)
 }

@@ -166,6 +166,8 @@ func (m *Model) PlanCLI(ctx context.Context, req llm.CLIRequest) (llm.CLIPlan, e
 	opt := codex.Options{Command: m.cfg.Command, Upstream: m.base, Effort: m.cfg.Effort, Env: m.cfg.CLIEnv}
 	if m.cfg.APIKey != "" {
 		opt.Credential = &llm.Credential{Name: "api_key", Upstream: m.base, Header: "authorization", Prefix: "Bearer "}
+	} else if modelhttp.Loopback(m.base) {
+		opt.Credential = &llm.Credential{Upstream: m.base}
 	}
 	return codex.Plan(req, opt)
 }
