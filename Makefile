@@ -17,7 +17,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-cli test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -38,6 +38,11 @@ test: deps-test build ## run all tests, those in VMs included (installs what the
 	VOIDBOX_REQUIRE_VM=$${VOIDBOX_REQUIRE_VM:-1} $(GO) test -timeout 30m ./...
 	$(GO) -C tools vet ./...
 	cd examples/plugins/llm-echo && $(GO) vet ./...
+	$(GO) -C test/modelpeers vet ./... && $(GO) -C test/modelpeers test ./...
+
+test-cli: deps-test build ## run the real Claude Code in VMs, which it fetches (proprietary, 190 MB), and Codex at length
+	VOIDBOX_TEST_CLI=1 VOIDBOX_REQUIRE_VM=1 $(GO) test -count=1 -v -timeout 60m ./test/cli
+	VOIDBOX_TEST_CLI=1 VOIDBOX_REQUIRE_VM=1 $(GO) -C test/modelpeers test -count=1 -v -timeout 60m -run ClaudeCode ./...
 
 test-race: build ## run the packages where goroutines meet with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./virtio/... ./link/... ./sdk/... ./core/agent/... ./core/pipeline/... ./core/pluginhost/... ./core/event/... ./plugins/share-virtiofs/...

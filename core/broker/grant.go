@@ -18,7 +18,7 @@ type Grant struct {
 	Upstream string `json:"upstream"` // base URL, http or https
 	Header   string `json:"header"`   // that carries the credential
 	Prefix   string `json:"prefix"`   // in front of it, such as "Bearer "
-	Key      string `json:"key"`    // empty for an upstream that wants none
+	Key      string `json:"key"`      // empty for an upstream that wants none
 
 	Budget Budget `json:"budget"`
 	// Prices are of the models that have one. One named "" is the price of every model.

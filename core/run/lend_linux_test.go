@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/voidbox-run/voidbox/core/pluginhost"
 	"github.com/voidbox-run/voidbox/internal/modelserver"
 	"github.com/voidbox-run/voidbox/internal/modelserver/modeltest"
+	"github.com/voidbox-run/voidbox/internal/testagent"
 	"github.com/voidbox-run/voidbox/internal/testbin"
 	"github.com/voidbox-run/voidbox/internal/testvm"
 )
@@ -52,10 +52,13 @@ func TestKeyStaysOnTheHost(t *testing.T) {
 		{Match: "Do it", Call: "Bash", Arguments: search},
 		{Tool: "Bash", Match: `(?s).*`, Say: "I have looked everywhere."},
 	}})
+	look := testagent.NewSearch(t, os.Getpid(), canary)
+	server.Watch(look.Request)
 	result, err := w.execute(t.Context(), func(*pluginhost.Host) *plan.Plan { return lentPlan(t, url, nil) })
 	if err != nil {
 		t.Fatalf("%v\n%+v", err, result)
 	}
+	t.Logf("looked for the key in %s", strings.Join(look.Searched(), ", "))
 	received := server.Received()
 	if len(received) != 2 || !strings.Contains(result.Output, "looked everywhere") {
 		t.Fatalf("%d requests, output %q", len(received), result.Output)
@@ -71,31 +74,11 @@ func TestKeyStaysOnTheHost(t *testing.T) {
 			t.Errorf("the server received %s: %s", r.Header, r.Body)
 		}
 	}
-	noCanary(t, filepath.Dir(result.Dir))
+	look.Left(filepath.Dir(result.Dir), result.Output)
 	for _, e := range w.events {
 		if text, _ := json.Marshal(e); bytes.Contains(text, []byte(canary)) {
 			t.Errorf("an event holds the key: %s", text)
 		}
-	}
-}
-
-// noCanary looks for the key in every file below a directory.
-func noCanary(t *testing.T, dir string) {
-	t.Helper()
-	files := 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		files++
-		text, err := os.ReadFile(path)
-		if bytes.Contains(text, []byte(canary)) {
-			t.Errorf("%s holds the key", path)
-		}
-		return err
-	})
-	if err != nil || files == 0 {
-		t.Errorf("%d files, %v", files, err)
 	}
 }
 

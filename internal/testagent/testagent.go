@@ -5,19 +5,14 @@ package testagent
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/voidbox-run/voidbox/core/agentimage"
 	"github.com/voidbox-run/voidbox/core/image"
 	"github.com/voidbox-run/voidbox/core/run"
-	"github.com/voidbox-run/voidbox/internal/canary"
 	"github.com/voidbox-run/voidbox/internal/modelserver"
 	"github.com/voidbox-run/voidbox/internal/testbin"
 	"github.com/voidbox-run/voidbox/internal/testvm"
@@ -77,77 +72,18 @@ func (trial Trial) Run(t *testing.T) Outcome {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	look := &search{t: t, pid: cmd.Process.Pid, key: trial.Key}
+	look := NewSearch(t, cmd.Process.Pid, trial.Key)
 	if trial.Server != nil && trial.Key != "" {
-		trial.Server.Watch(look.request)
+		trial.Server.Watch(look.Request)
 	}
-	out := Outcome{Err: cmd.Wait(), Said: said.String(), Searched: look.searched}
+	out := Outcome{Err: cmd.Wait(), Said: said.String(), Searched: look.Searched()}
 	if raw, err := os.ReadFile(filepath.Join(dir, "result.json")); err == nil {
 		if err := json.Unmarshal(raw, &out.Result); err != nil {
 			t.Error(err)
 		}
 	}
 	if trial.Key != "" {
-		look.left(dir, out.Said)
+		look.Left(dir, out.Said)
 	}
 	return out
-}
-
-// search looks for the key in the middle of a run and after it.
-type search struct {
-	t   testing.TB
-	pid int // of voidbox
-	key string
-
-	mu       sync.Mutex
-	requests int
-	searched []string
-}
-
-// request is the server's, before it answers: the agent in the guest has worked by the second, and is alive.
-func (s *search) request(modelserver.Received) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.requests++; s.requests != 2 {
-		return
-	}
-	processes, err := canary.Below(s.pid)
-	if err != nil {
-		s.t.Error(err)
-	}
-	for _, p := range processes {
-		where, looked, err := p.Find(s.key)
-		switch holder := holdsKeys(p); {
-		case errors.Is(err, os.ErrNotExist): // it has ended since
-		case err != nil:
-			s.t.Errorf("%s (%d): %v", p.Name(), p.PID, err)
-		case holder && p.Name() == "voidbox" && where == "":
-			s.t.Errorf("the broker (%d) has no key: the search finds nothing", p.PID)
-		case !holder && where != "":
-			s.t.Errorf("%s (%d) holds the key: %s", p.Name(), p.PID, where)
-		default:
-			s.searched = append(s.searched, fmt.Sprintf("%s: %d MiB", p.Name(), looked>>20))
-		}
-	}
-}
-
-// holdsKeys tells the broker and providers from all else.
-func holdsKeys(p canary.Process) bool {
-	return strings.HasPrefix(p.Name(), "voidbox-llm-") || p.Name() == "voidbox" && len(p.Args) > 1 && p.Args[1] == "broker"
-}
-
-// left looks at what stays behind.
-func (s *search) left(dir, said string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found, looked, err := canary.Files(dir, s.key)
-	if err != nil || looked == 0 || len(found) > 0 {
-		s.t.Errorf("of %d files of the run, %v hold the key; %v", looked, found, err)
-	}
-	if strings.Contains(said, s.key) {
-		s.t.Error("voidbox has printed the key")
-	}
-	if s.requests >= 2 && len(s.searched) < 4 {
-		s.t.Errorf("the key was looked for in few processes: %v", s.searched)
-	}
 }
