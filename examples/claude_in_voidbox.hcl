@@ -20,7 +20,7 @@ variable "project" {
 
 variable "image" {
   description = "an image that holds Claude Code and bash"
-  default     = "local/claude:latest"
+  default     = "localhost/voidbox/claude-code"
 }
 
 variable "command" {

@@ -28,11 +28,15 @@ var plugins = map[string]base.Schema{
 	"llm-claude": {Attributes: []base.Attribute{
 		{Name: "api_key", Type: "string", Sensitive: true},
 		{Name: "base_url", Type: "string"},
+		{Name: "command", Type: "string"},
+		{Name: "command_file", Type: "path"},
 		{Name: "retries", Type: "number", Default: json.RawMessage("3")},
 		{Name: "headers", Type: "map(string)"},
 	}},
 	"llm-ollama":    {Attributes: []base.Attribute{{Name: "base_url", Type: "string"}, {Name: "num_ctx", Type: "number"}}},
-	"llm-openai":    {Attributes: []base.Attribute{{Name: "base_url", Type: "string"}}},
+	"llm-openai": {Attributes: []base.Attribute{
+		{Name: "base_url", Type: "string"}, {Name: "api", Type: "string"}, {Name: "api_key", Type: "string", Sensitive: true},
+	}},
 	"llm-broken":    {Attributes: []base.Attribute{{Name: "x", Type: "lisst(string)"}}},
 	"network-slirp": {Attributes: []base.Attribute{{Name: "debug", Type: "bool"}}},
 	"network-tap":   {Attributes: []base.Attribute{{Name: "device", Type: "string"}, {Name: "bridge", Type: "string"}}},
