@@ -33,7 +33,7 @@ var plugins = map[string]base.Schema{
 		{Name: "retries", Type: "number", Default: json.RawMessage("3")},
 		{Name: "headers", Type: "map(string)"},
 	}},
-	"llm-ollama":    {Attributes: []base.Attribute{{Name: "base_url", Type: "string"}, {Name: "num_ctx", Type: "number"}}},
+	"llm-ollama": {Attributes: []base.Attribute{{Name: "base_url", Type: "string"}, {Name: "num_ctx", Type: "number"}}},
 	"llm-openai": {Attributes: []base.Attribute{
 		{Name: "base_url", Type: "string"}, {Name: "api", Type: "string"}, {Name: "api_key", Type: "string", Sensitive: true},
 	}},
