@@ -171,8 +171,10 @@ func TestForgedBindings(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if !w.binds(bindTo(t, w.host, "one", false)) || !w.binds(bindTo(t, w.host, "one", false)) {
-		t.Error("the same again is refused")
+	for range 2 {
+		if !w.binds(bindTo(t, w.host, "one", false)) {
+			t.Error("the session is refused, or the same again")
+		}
 	}
 	if w.binds(bindTo(t, w.host, "two", false)) {
 		t.Error("a second login by one connection")
