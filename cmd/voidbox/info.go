@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -17,6 +18,7 @@ type environmentInfo struct {
 	Backend      string        `json:"backend"`
 	Accelerator  string        `json:"accelerator,omitempty"`
 	Image        string        `json:"image,omitempty"`
+	ImageID      string        `json:"image_id,omitempty"`
 	Hostname     string        `json:"hostname"`
 	Kernel       string        `json:"kernel"`
 	Architecture string        `json:"architecture"`
@@ -82,7 +84,7 @@ func (c *cli) environmentInfo(cmd *cobra.Command, name string) (environmentInfo,
 		return environmentInfo{}, sandboxFault(err)
 	}
 	info := environmentInfo{
-		Name: name, Backend: b.Instance.Backend, Accelerator: b.Instance.Accelerator, Image: b.Instance.Image,
+		Name: name, Backend: b.Instance.Backend, Accelerator: b.Instance.Accelerator, Image: b.Instance.Image, ImageID: b.Instance.ImageID,
 		Hostname: i.Hostname, Kernel: i.Kernel, Architecture: i.Architecture, CPUs: i.CPUs, MemoryBytes: i.MemoryBytes, MemoryMB: i.MemoryBytes >> 20,
 		Uptime: i.Uptime, AgentVersion: i.AgentVersion, User: i.User, Home: i.Home, WorkingDir: i.WorkingDir, Capabilities: i.Capabilities,
 	}
@@ -103,7 +105,7 @@ func (c *cli) printInfo(i environmentInfo) error {
 	row("kernel", "%s (%s)", i.Kernel, i.Architecture)
 	row("hostname", "%s", i.Hostname)
 	row("backend", "%s %s", i.Backend, i.Accelerator)
-	row("image", "%s", i.Image)
+	row("image", "%s", strings.TrimSpace(i.Image+"  "+i.ImageID))
 	row("cpus", "%d", i.CPUs)
 	row("memory", "%d MB (%d bytes)", i.MemoryMB, i.MemoryBytes)
 	row("uptime", "%s", i.Uptime.Truncate(time.Second))

@@ -58,6 +58,7 @@ type (
 		Backend     string        `json:"backend"`
 		Accelerator string        `json:"accelerator,omitempty"`
 		Kernel      string        `json:"kernel,omitempty"`
+		Image       string        `json:"image,omitempty"` // digest; empty for the built-in system and raw disks
 		Took        time.Duration `json:"took_ns"`
 	}
 	// SandboxStopped says that the sandbox and all that belongs to it is gone.

@@ -101,6 +101,14 @@ type environment struct {
 	close func(ctx context.Context) error
 }
 
+// imageID is the digest of the image that it was made of; empty where there is none.
+func (e *environment) imageID() string {
+	if made, ok := e.box.(*boxes.Sandbox); ok {
+		return made.ImageID()
+	}
+	return ""
+}
+
 // watch returns a context that ends when the sandbox stops by itself, as when its kernel panics, with the reason as its cause.
 func (e *environment) watch(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -140,10 +148,18 @@ func (r *Run) build(ctx context.Context, spec *plan.Sandbox, events event.Scope)
 		r.cleanUp(env.close)
 		return nil, fmt.Errorf("look at the new sandbox: %w", err)
 	}
+	r.roots.Store(events.StageID(), env.imageID())
 	events.Emit(event.SandboxReady{
-		Sandbox: spec.Name, Backend: b.name, Accelerator: env.Accelerator(), Kernel: event.Clean(info.Kernel), Took: time.Since(start),
+		Sandbox: spec.Name, Backend: b.name, Accelerator: env.Accelerator(), Kernel: event.Clean(info.Kernel), Image: env.imageID(), Took: time.Since(start),
 	})
 	return env, nil
+}
+
+// rootOf is the digest of the image that a stage's last sandbox was made of.
+func (r *Run) rootOf(stage string) string {
+	id, _ := r.roots.Load(stage)
+	text, _ := id.(string)
+	return text
 }
 
 // warnOfMissing names what a sandbox asks for and does not get from a sandbox plugin, which has the sandbox contract only.

@@ -33,7 +33,7 @@ func (r *Run) runMain(result *Result) error {
 	}
 	events.Emit(finished)
 	result.Stages = map[string]StageResult{spec.Name: {
-		Status: finished.Status, Error: finished.Error, Attempts: 1, Traffic: finished.Traffic, Duration: finished.Took,
+		Status: finished.Status, Error: finished.Error, Attempts: 1, Traffic: finished.Traffic, Image: r.rootOf(spec.Name), Duration: finished.Took,
 	}}
 	return err
 }

@@ -78,6 +78,9 @@ func (b *Box) Console(ctx context.Context, w io.Writer) error {
 	return errdef.New(errdef.ErrUnsupported, "a sandbox without a VM has no console")
 }
 
+// ImageID is the digest of the image that the sandbox was made of, if there is one.
+func (b *Box) ImageID() string { return b.environment.imageID() }
+
 // SocketPath is the host's socket of the guest's vsock ports; empty for a sandbox without a VM.
 func (b *Box) SocketPath() string {
 	if made, ok := b.box.(*boxes.Sandbox); ok {

@@ -105,6 +105,7 @@ type StageResult struct {
 	Totals    event.Totals  `json:"totals"`              // of all attempts
 	Traffic   event.Traffic `json:"traffic,omitzero"`    // of all attempts
 	Artefacts string        `json:"artefacts,omitempty"` // directory of what it left
+	Image     string        `json:"image,omitempty"`     // digest of what its sandbox was made of
 	// ReusedFrom is the run whose result this is, and Reused what it spent; then there was no attempt in this one.
 	ReusedFrom string        `json:"reused_from,omitempty"`
 	Reused     event.Totals  `json:"reused_totals,omitzero"`
@@ -135,6 +136,8 @@ type Run struct {
 	homeOnce sync.Once // see home
 	homeDir  string
 	homeErr  error
+
+	roots sync.Map // digests of images, by stage
 
 	imagesOnce sync.Once
 	imagesErr  error

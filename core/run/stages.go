@@ -274,7 +274,7 @@ func (r *Run) summarise(result *Result, outcomes pipeline.Outcomes) error {
 		sr := StageResult{
 			Status: statusOf(o), Output: o.Result.Output, Because: o.Because, Attempts: o.Attempts, Model: o.Result.Model,
 			Turns: o.Result.Turns, Tools: o.Result.Tools, Totals: state.totals, Traffic: r.networks.of(s.ID()), Duration: state.duration,
-			Artefacts: o.Result.Artefacts,
+			Artefacts: o.Result.Artefacts, Image: r.rootOf(s.ID()),
 		}
 		if o.Err != nil {
 			sr.Error = event.Clean(o.Err.Error())

@@ -32,6 +32,7 @@ type guest struct {
 	socket  string
 	token   []byte
 	created vmm.Created
+	image   string // ID of the image below the root; empty where there is none
 
 	conn      *grpc.ClientConn
 	agent     sandbox.Sandbox
@@ -52,6 +53,7 @@ type guest struct {
 
 func (g *guest) accelerator() string      { return g.created.Accelerator }
 func (g *guest) socketPath() string       { return g.socket }
+func (g *guest) imageID() string          { return g.image }
 func (g *guest) stopped() <-chan struct{} { return g.ended }
 
 func (g *guest) console(ctx context.Context, follow bool, w io.Writer) error {

@@ -23,6 +23,7 @@ type Sandbox struct {
 type backing interface {
 	accelerator() string
 	socketPath() string
+	imageID() string
 	console(ctx context.Context, follow bool, w io.Writer) error
 	stopped() <-chan struct{}
 	err() error
@@ -31,6 +32,9 @@ type backing interface {
 
 // Accelerator says what executes the guest: kvm, hvf or tcg; empty for a sandbox without a VM.
 func (s *Sandbox) Accelerator() string { return s.made.accelerator() }
+
+// ImageID is the digest of the image that the sandbox was made of; empty for the built-in system, raw disks and sandboxes without a VM.
+func (s *Sandbox) ImageID() string { return s.made.imageID() }
 
 // SocketPath is the host's socket of the guest's vsock ports: connect, write "CONNECT <port>\n", read "OK <n>\n". The agent
 // serves the sandbox contract on port boot.AgentPort to who knows the token. Empty for a sandbox without a VM.
@@ -83,6 +87,7 @@ type provided struct {
 
 func (*provided) accelerator() string      { return "" }
 func (*provided) socketPath() string       { return "" }
+func (*provided) imageID() string          { return "" }
 func (*provided) stopped() <-chan struct{} { return nil }
 func (*provided) err() error               { return nil }
 

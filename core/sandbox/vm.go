@@ -159,6 +159,9 @@ func (g *guest) machine(p parts) (vmm.Machine, error) {
 // create makes the VM and everything on this side of it; nothing runs yet.
 func (g *guest) create(ctx context.Context, p parts) error {
 	g.cfg.Progress(StageCreate)
+	if p.root.image != nil {
+		g.image = p.root.image.ID
+	}
 	m, err := g.machine(p)
 	if err != nil {
 		return err

@@ -67,6 +67,7 @@ type Instance struct {
 	Backend     string        `json:"backend,omitempty"`
 	Accelerator string        `json:"accelerator,omitempty"`
 	Image       string        `json:"image,omitempty"`
+	ImageID     string        `json:"image_id,omitempty"` // digest of what the name stood for
 	CPUs        int           `json:"cpus,omitempty"`
 	MemoryBytes uint64        `json:"memory_bytes,omitempty"`
 	Started     time.Time     `json:"started,omitzero"`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/event"
@@ -43,9 +44,14 @@ func (f *failure) err() error {
 }
 
 // reporter is the shim's end. Nobody may be listening any more; then what it says is lost, and nothing else.
-type reporter struct{ pipe *os.File }
+type reporter struct {
+	mu   sync.Mutex
+	pipe *os.File
+}
 
 func (r *reporter) say(line report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.pipe != nil {
 		_ = json.NewEncoder(r.pipe).Encode(line)
 	}
@@ -56,6 +62,8 @@ func (r *reporter) fail(err error) {
 }
 
 func (r *reporter) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.pipe != nil {
 		r.pipe.Close()
 		r.pipe = nil

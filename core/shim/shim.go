@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ func (s *Shim) Run(ctx context.Context, cfg run.Config) error {
 	rand.Read(token) // never fails (crypto/rand)
 	s.note(func(i *Instance) {
 		*i = Instance{
-			Version: Version, State: Starting, PID: os.Getpid(), RuntimeDir: dir, Token: token, Image: s.Sandbox.Image, CPUs: s.Sandbox.CPUs,
+			Version: Version, State: Starting, PID: os.Getpid(), RuntimeDir: dir, Token: token, Image: nameOfRoot(s.Sandbox), CPUs: s.Sandbox.CPUs,
 			MemoryBytes: s.Sandbox.MemoryBytes, Started: time.Now().UTC(),
 		}
 	})
@@ -70,6 +71,14 @@ func (s *Shim) Run(ctx context.Context, cfg run.Config) error {
 		return err
 	}
 	return s.hold(ctx, cfg.Hard, box)
+}
+
+// nameOfRoot is what the root file system is called by whoever wrote the sandbox down.
+func nameOfRoot(s *plan.Sandbox) string {
+	if len(s.Packages) > 0 {
+		return "packages " + strings.Join(s.Packages, ",")
+	}
+	return s.Image
 }
 
 // failed writes down, and reports, that the sandbox did not start. One that was just made is forgotten.
@@ -92,6 +101,7 @@ func (s *Shim) hold(ctx, hard context.Context, box *run.Box) error {
 	}
 	s.note(func(i *Instance) {
 		i.State, i.Backend, i.Accelerator = Running, box.Backend(), box.Accelerator()
+		i.ImageID = box.ImageID()
 		i.AgentSocket, i.AgentToken = box.SocketPath(), box.Token()
 	})
 	s.report.say(report{Serving: true})

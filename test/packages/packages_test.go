@@ -43,29 +43,58 @@ func TestPackagesOfAProfile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := func() (stdout, stderr string, err error) {
-		cmd := exec.Command(filepath.Join(testbin.Dir(t), "voidbox"), "run", path)
+	run := func(args ...string) (stdout, stderr string, err error) {
+		cmd := exec.Command(filepath.Join(testbin.Dir(t), "voidbox"), args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "XDG_STATE_HOME="+dir)
 		var out, said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &said
 		err = cmd.Run()
 		return out.String(), said.String(), err
 	}
-	stdout, stderr, err := run()
+	stdout, stderr, err := run("run", path)
 	if want := "42\n1024\nprofile\nfile"; err != nil || stdout != want {
 		t.Fatalf("%v: got %q, want %q\n%s", err, stdout, want, stderr)
 	}
 	text, err := os.ReadFile(lock)
-	pinned := regexp.MustCompile(`packages "bc,file,python3-minimal" \{\n  image = "sha256:[0-9a-f]{64}"`)
-	if err != nil || !pinned.Match(text) {
+	pinned := regexp.MustCompile(`packages "bc,file,python3-minimal" \{\n  image = "(sha256:[0-9a-f]{64})"`).FindSubmatch(text)
+	if err != nil || pinned == nil {
 		t.Fatalf("lock file: %v\n%s", err, text)
 	}
+	results, err := filepath.Glob(filepath.Join(dir, "voidbox", "runs", "*", "result.json"))
+	if err != nil || len(results) != 1 {
+		t.Fatalf("results %v, %v", results, err)
+	}
+	if result, err := os.ReadFile(results[0]); err != nil || !bytes.Contains(result, pinned[1]) {
+		t.Errorf("the result does not name the image %s: %v\n%s", pinned[1], err, result)
+	}
+	namedSandbox(t, run, string(pinned[1]))
 	other := regexp.MustCompile("sha256:[0-9a-f]{64}").ReplaceAll(text, []byte("sha256:"+strings.Repeat("ab", 32)))
 	if err := os.WriteFile(lock, other, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, err = run()
+	_, stderr, err = run("run", path)
 	if err == nil || !strings.Contains(stderr, "Debian has other versions now") || !strings.Contains(stderr, "remove the block packages") {
 		t.Errorf("%v\n%s", err, stderr)
+	}
+}
+
+// namedSandbox makes one of the same packages by flags, and looks what it says of itself.
+func namedSandbox(t *testing.T, run func(...string) (string, string, error), id string) {
+	t.Helper()
+	must := func(args ...string) string {
+		t.Helper()
+		stdout, stderr, err := run(args...)
+		if err != nil {
+			t.Errorf("voidbox %s: %v\n%s", strings.Join(args, " "), err, stderr)
+		}
+		return stdout
+	}
+	must("sandbox", "create", "packages", "--backend", "qemu", "--packages", "file,bc,python3-minimal")
+	defer must("sandbox", "remove", "--force", "packages")
+	info := must("info", "packages")
+	for _, want := range []string{`image +packages bc,file,python3-minimal  ` + id, `uptime +\d`, `mount +/ +overlay`} {
+		if !regexp.MustCompile("(?m)^" + want).MatchString(info) {
+			t.Errorf("no line %q in\n%s", want, info)
+		}
 	}
 }
