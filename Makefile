@@ -10,6 +10,7 @@ AREAS   := boot block vsock link net share image run
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
 PACKAGES_RUN   := qemu-system-x86
 PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs erofs-utils git acpica-tools xz-utils openssh-client openssh-server
+PACKAGES_BENCH := nginx-light
 PACKAGES_NET   := iproute2 iperf3 passt slirp4netns
 PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
 
@@ -17,7 +18,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-cli test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-net $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-cli test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-bench deps-net $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -87,7 +88,7 @@ bench-boot: deps-test build ## measure boot and memory, beside QEMU with the sam
 	bench/kvm/run.sh memory
 bench-vsock bench-block: deps-test build ## measure the vsock and block devices on KVM, beside vhost-vsock and QEMU
 	bench/kvm/run.sh $(@:bench-%=%)
-bench-run: deps-run build ## measure plugin start, a mock run, exec and cp in a guest
+bench-run: deps-run deps-bench build ## measure plugin start, a mock run, a fan-out, the view, the way to a model beside nginx, exec and cp in a guest
 	$(GO) run ./bench/run
 bench-link: ## measure the shared-memory ring, beside a unix socket and memcpy
 	$(GO) run ./bench/link
@@ -117,6 +118,9 @@ deps-run:
 
 deps-test:
 	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v mkfs.erofs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null && command -v ssh-add >/dev/null && [ -x /usr/sbin/sshd ] || $(call install,$(PACKAGES_TEST))
+
+deps-bench:
+	@test -x /usr/sbin/nginx || $(call install,$(PACKAGES_BENCH))
 
 deps-net:
 	@command -v iperf3 >/dev/null && command -v pasta >/dev/null && command -v slirp4netns >/dev/null && command -v ip >/dev/null || $(call install,$(PACKAGES_NET))

@@ -46,6 +46,10 @@ func run(ctx context.Context, rounds int, bin, out string) error {
 	if err != nil {
 		return err
 	}
+	models, err := model(ctx, bin, rounds)
+	if err != nil {
+		return err
+	}
 	execs, err := execThroughAgent(ctx, bin, rounds)
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func run(ctx context.Context, rounds int, bin, out string) error {
 	if err != nil {
 		return err
 	}
-	return benchtable.Write(out, slices.Concat(rows, mock, fan, rendered, execs, vm))
+	return benchtable.Write(out, slices.Concat(rows, mock, fan, rendered, models, execs, vm))
 }
 
 // pluginStart builds the example plugin and starts it over and over.

@@ -13,7 +13,9 @@ type body struct {
 	count    *counter         // nil for an answer that nobody pays for
 	done     func(whole bool) // told once, when all has been read, or nobody reads on
 
-	ready []byte // to be read
+	buf   []byte // for src; a stream has many small pieces, and a buffer for each would be most of what they cost
+	out   []byte // what was cleaned, of which
+	ready []byte // this is to be read
 	held  []byte // may be the beginning of the key
 	err   error  // of src, once it has ended
 }
@@ -35,18 +37,20 @@ func (b *body) Read(p []byte) (int, error) {
 
 // fill reads on. What could be the beginning of the key waits for what follows; all else goes on at once, so that a stream streams.
 func (b *body) fill() {
-	buf := make([]byte, chunk)
-	n, err := b.src.Read(buf)
-	if b.count != nil {
-		_, _ = b.count.Write(buf[:n])
+	if b.buf == nil {
+		b.buf = make([]byte, chunk)
 	}
-	text := string(append(b.held, buf[:n]...))
-	text = b.redactor.String(text)
+	n, err := b.src.Read(b.buf)
+	if b.count != nil {
+		_, _ = b.count.Write(b.buf[:n])
+	}
+	text := b.redactor.String(string(append(b.held, b.buf[:n]...)))
 	open := 0
 	if err == nil {
 		open = b.redactor.Open(text)
 	}
-	b.ready, b.held, b.err = []byte(text[:len(text)-open]), []byte(text[len(text)-open:]), err
+	b.out = append(b.out[:0], text[:len(text)-open]...)
+	b.ready, b.held, b.err = b.out, append(b.held[:0], text[len(text)-open:]...), err
 	if err != nil {
 		b.finish(err == io.EOF)
 	}
