@@ -113,7 +113,7 @@ func (w *world) measure(ctx context.Context) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.Goroutines = int(stats["runtime.goroutines"])
+	m.Goroutines, m.LiveHeap = int(stats["runtime.goroutines"]), float64(stats["runtime.heap_live_bytes"])/1024
 	m.Footprint, err = livevm.MeasureFootprint(w.plugin.PID(), 0)
 	return m, err
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"time"
@@ -211,6 +212,9 @@ func (n *Network) Stats(context.Context) (map[string]uint64, error) {
 	}
 	s := att.stats()
 	s["runtime.goroutines"] = uint64(runtime.NumGoroutine())
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	s["runtime.heap_live_bytes"] = live[0].Value.Uint64()
 	return s, nil
 }
 
