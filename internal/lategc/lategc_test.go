@@ -67,6 +67,23 @@ func TestEndIsForGood(t *testing.T) {
 	}
 }
 
+func TestDelayEndsWithTime(t *testing.T) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		t.Setenv(name, "")
+	}
+	percent := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(percent) })
+	delayFor(time.Millisecond, Until)
+	for deadline := time.Now().Add(time.Minute); debug.SetMemoryLimit(-1) != math.MaxInt64; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the limit stays")
+		}
+	}
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("GOGC is %d after the end", got)
+	}
+}
+
 func TestEnvironmentWins(t *testing.T) {
 	t.Setenv("GOGC", "50")
 	limit := debug.SetMemoryLimit(-1)
