@@ -73,7 +73,6 @@ func netPiece(ctx context.Context, w *world, length time.Duration) (p piece, err
 		stats, serr := w.network.Stats(ctx)
 		return p, errors.Join(err, serr, fmt.Errorf("the plugin's counters are %v", stats))
 	}
-	w.wire.Become(taplink.Impairment{})
 	after, stats, err := w.rest(ctx)
 	if err != nil {
 		return p, err
@@ -100,6 +99,7 @@ func (w *world) changeWire(ctx context.Context, end time.Time) error {
 		select {
 		case <-tick.C:
 		case <-over:
+			w.wire.Become(taplink.Impairment{}) // what is under way gets there soon, or never
 			return nil
 		case <-ctx.Done():
 			return nil
