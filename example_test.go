@@ -14,6 +14,12 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
+// An agent's machine that can push to one repository. The private key stays on this machine.
+func ExampleRunnableSandbox_DeployKey() {
+	box := voidbox.NewSandbox().Packages("git", "openssh-client").Network("slirp", nil).DeployKey("site", "~/.ssh/deploy_site", "github.com")
+	_ = box // Build(ctx) starts it
+}
+
 // A whole program: run a script that nobody trusts in a machine of its own, and fetch what it made. Backend("mock") keeps this
 // example out of a VM; without it the backend is KVM or QEMU. A mock lends no host directories, so the script is written into it here:
 // examples/complete has it from Mount("/mnt/code", "./code", "ro").

@@ -61,7 +61,11 @@ type graphSandbox struct {
 	CPUs        int      `json:"cpus"`
 	MemoryBytes uint64   `json:"memory_bytes"`
 	Network     string   `json:"network"`
+	Packages    []string `json:"packages,omitempty"`
 	Mounts      []string `json:"mounts,omitempty"`
+	Keys        []string `json:"deploy_keys,omitempty"`
+	unbound     []string // keys that sign anything
+	SSHAgent    bool     `json:"ssh_agent,omitempty"`
 	Exposed     []string `json:"exposed_secrets,omitempty"`
 }
 
@@ -118,6 +122,16 @@ func newGraphSandbox(s *plan.Sandbox, redact plan.Redactor) graphSandbox {
 	if s.Network != nil {
 		out.Network = s.Network.Plugin
 	}
+	out.Packages, out.SSHAgent = s.Packages, s.SSHAgent
+	for _, k := range s.DeployKeys {
+		where := "anything"
+		if len(k.Hosts) > 0 {
+			where = strings.Join(k.Hosts, ", ")
+		} else {
+			out.unbound = append(out.unbound, k.Name)
+		}
+		out.Keys = append(out.Keys, fmt.Sprintf("%s (%s) for %s", k.Name, k.Path, where))
+	}
 	for _, m := range s.Mounts {
 		out.Mounts = append(out.Mounts, fmt.Sprintf("%s at %s (%s)", m.Source, m.Target, m.Mode))
 	}
@@ -147,8 +161,20 @@ func (g graph) write(w io.Writer) {
 		if len(s.Main) > 0 {
 			fmt.Fprintf(w, "  main process: %s\n", strings.Join(s.Main, " "))
 		}
+		if len(s.Packages) > 0 {
+			fmt.Fprintf(w, "  Debian packages: %s\n", strings.Join(s.Packages, " "))
+		}
 		for _, m := range s.Mounts {
 			fmt.Fprintf(w, "  lends %s\n", m)
+		}
+		for _, k := range s.Keys {
+			fmt.Fprintf(w, "  signs with SSH key %s\n", k)
+		}
+		for _, name := range s.unbound {
+			fmt.Fprintf(w, "  ! key %s names no hosts: this sandbox can log in with it wherever it is accepted, and sign commits\n", name)
+		}
+		if s.SSHAgent {
+			fmt.Fprintln(w, "  ! your SSH agent is lent: this sandbox can log in with its keys wherever they are accepted, and sign commits")
 		}
 		for _, name := range s.Exposed {
 			fmt.Fprintf(w, "  ! %s will be inside this sandbox in clear: its programs, and so the agent, can read it and send it on\n", name)
