@@ -68,9 +68,9 @@ type attempt struct {
 }
 
 // A guest whose root does what it can reaches nothing but what its policy allows. Each way around it is refused, told with the rule that
-// refused it, and leads no packet out of the machine; what is allowed works before it, beside it and after it.
+// refused it, and leads no packet out of the machine; what is allowed works before it, beside it and after it. Nothing of this is the monitor's business, so one will do.
 func TestWaysAroundAPolicy(t *testing.T) {
-	test := func(h *host) {
+	onQEMU(t, "", func(h *host) {
 		e := newEscapee(h)
 		e.allowedWorks("before")
 		slow := e.beginSlowWays()
@@ -88,11 +88,6 @@ func TestWaysAroundAPolicy(t *testing.T) {
 			h.Errorf("there left the machine: %s", strings.Join(strays, "; "))
 		}
 		h.Logf("%d ways", len(ways)+len(slow))
-	}
-	t.Run("qemu", func(t *testing.T) { onQEMU(t, "", test) })
-	t.Run("kvm", func(t *testing.T) {
-		requireThorough(t)
-		alone(t, "kvm", "", test)
 	})
 }
 
