@@ -118,9 +118,6 @@ func (l *load) rest(ctx context.Context, rng *rand.Rand, pause time.Duration) {
 	}
 }
 
-// patience is how long anything may take that is no long stream.
-const patience = 2 * time.Minute
-
 func (l *load) target(rng *rand.Rand) netip.AddrPort { return l.targets[rng.IntN(len(l.targets))] }
 
 // dial is the guest's, for one of its connections.
@@ -188,11 +185,7 @@ func (l *load) streamIn(ctx context.Context, rng *rand.Rand) error {
 func (l *load) ask(ctx context.Context, conn *net.TCPConn, to netip.AddrPort, o order) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	_ = conn.SetDeadline(o.until().Add(patience))
-	if o.Until == 0 {
-		_ = conn.SetDeadline(time.Now().Add(patience))
-	}
-	n, err := askFor(conn, o)
+	n, err := askFor(patient{conn}, o)
 	l.done.add("connections", 1)
 	l.done.add("bytes", n)
 	if err != nil {

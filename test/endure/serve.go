@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -62,8 +61,7 @@ func (l *load) accept(ctx context.Context, group *errgroup.Group, listener net.L
 		group.Go(func() error {
 			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			defer stop()
-			_ = conn.SetDeadline(time.Now().Add(longTime + 2*patience))
-			n, err := answer(conn.(stream))
+			n, err := answer(patient{conn.(stream)})
 			l.done.add("bytes", n)
 			if err != nil {
 				err = fmt.Errorf("%v: %w", listener.Addr(), err)

@@ -27,6 +27,25 @@ type stream interface {
 	CloseWrite() error
 }
 
+// patient is a stream that gives up when nothing moves for a while. How long all of it takes is up to the wire and the machine.
+type patient struct{ stream }
+
+// patience is how long anything may take that is small.
+const patience = 2 * time.Minute
+
+func (p patient) Read(b []byte) (int, error) {
+	_ = p.SetReadDeadline(time.Now().Add(patience))
+	return p.stream.Read(b)
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	_ = p.SetWriteDeadline(time.Now().Add(patience))
+	return p.stream.Write(b)
+}
+
+// willReset has its end be a reset.
+func (p patient) willReset() error { return p.stream.(*net.TCPConn).SetLinger(0) }
+
 // order is what a client says first. Up and Down are bytes that client and server send.
 type order struct {
 	Talk     uint8
@@ -53,7 +72,7 @@ func newOrder(rng *rand.Rand) order {
 }
 
 // askFor is the client's part of a connection. It closes it, and returns how many bytes came and were right.
-func askFor(conn stream, o order) (n int64, err error) {
+func askFor(conn patient, o order) (n int64, err error) {
 	defer conn.Close()
 	if err := binary.Write(conn, binary.LittleEndian, o); err != nil {
 		return 0, fmt.Errorf("order: %w", err)
@@ -72,13 +91,13 @@ func askFor(conn stream, o order) (n int64, err error) {
 	default:
 		b := make([]byte, 1+rand.IntN(maxBlock))
 		m, err := conn.Read(b)
-		_ = conn.(*net.TCPConn).SetLinger(0) // close is a reset
+		_ = conn.willReset()
 		return int64(m), err
 	}
 }
 
 // answer is the server's part.
-func answer(conn stream) (n int64, err error) {
+func answer(conn patient) (n int64, err error) {
 	defer conn.Close()
 	var o order
 	if err := binary.Read(conn, binary.LittleEndian, &o); err != nil {
@@ -96,7 +115,7 @@ func answer(conn stream) (n int64, err error) {
 		a.bytes++ // so that there is no end of the stream to be seen
 		_, err = writeStream(&cut{conn, a.bytes}, s, a)
 		if errors.Is(err, errCut) {
-			err = conn.(*net.TCPConn).SetLinger(0)
+			err = conn.willReset()
 		}
 	case talkClientResets:
 		s, a := o.down()
