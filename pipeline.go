@@ -85,6 +85,9 @@ type Agent struct {
 	budget  plan.Budget
 	timeout time.Duration
 	retry   plan.Retry
+
+	toolTime time.Duration
+	secrets  []plan.Secret
 }
 
 // NewAgent starts the description of an agent, in a sandbox of the built-in image.
@@ -129,7 +132,7 @@ func (a Agent) skill(s *plan.Skill) Agent {
 	return a
 }
 
-// Tools chooses the tools of the native loop: bash, read, write, edit. Without a call there are all, after Tools() none.
+// Tools chooses the tools of the native loop: bash, read, write, edit, and those of skills, such as mcp__files__*. Without a call there are all, after Tools() none.
 func (a Agent) Tools(names ...string) Agent { a.tools = append([]string{}, names...); return a }
 
 // Mode says who drives the model: native, voidbox on the host; cli, the provider's own command line in the guest; or auto, whichever the
@@ -221,11 +224,12 @@ func (p *Pipeline) add(a Agent, needs []string) {
 		settings = []byte("{}")
 	}
 	llm := p.sharedLLM(&plan.LLM{Block: plan.Block{Plugin: a.llm.plugin, Label: a.llm.plugin, Config: settings}, Model: a.llm.model})
-	p.secrets = append(p.secrets, a.llm.secrets...)
+	p.secrets = append(append(p.secrets, a.llm.secrets...), a.secrets...)
 	sandbox := a.sandbox
 	bound := &plan.AgentRun{
 		Agent: a.name, Sandbox: &sandbox, LLM: llm, Skills: a.skills, Model: a.llm.model, System: a.system, MaxTurns: a.turns, Budget: a.budget,
 		Tools: a.tools, Mode: a.mode, OutputFile: a.file, Artefacts: a.keeps,
+		ToolTimeout: a.toolTime,
 	}
 	p.last = append(p.last, a.name)
 	p.plan.Stages = append(p.plan.Stages, &plan.Stage{

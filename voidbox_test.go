@@ -264,6 +264,23 @@ func TestToolsAreChosen(t *testing.T) {
 	}
 }
 
+// An MCP server that the builder names is started in the sandbox, and its tools are the model's.
+func TestSkillIsAnMCPServer(t *testing.T) {
+	install(t)
+	script, err := os.ReadFile("examples/mcp/inventory.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := voidbox.NewAgent("clerk").In(voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")).
+		LLM(voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "examples/cassettes/mcp_tools.json")})).
+		Skill(voidbox.MCPServer("inventory", "/bin/sh", "-c", string(script)).Only("stock").Timeout(time.Minute)).
+		Prompt("How many apples and pears are there?")
+	result, err := agent.Run(t.Context())
+	if err != nil || result.Output != "There are 19 crates." {
+		t.Errorf("%v: %+v", err, result)
+	}
+}
+
 // The value of a secret argument is in no error, whoever writes it there.
 func TestSecretArgumentIsHidden(t *testing.T) {
 	install(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/voidbox-run/voidbox/core/event"
@@ -41,6 +42,8 @@ type Config struct {
 	Lend func(ctx context.Context, wanted []llm.Credential) (Loan, error)
 	// Reach lets the guest go to the hosts, host:port each, that a command-line agent needs. Nil means that it may.
 	Reach func(ctx context.Context, hosts []string) error
+	// Delegate runs another agent for this one, in the same sandbox or another. Nil means that none may be asked.
+	Delegate func(ctx context.Context, run *plan.AgentRun) (Report, error)
 }
 
 // Terminal connects a command with a person's terminal.
@@ -76,6 +79,8 @@ type session struct {
 	Config
 	rec         *recorder
 	meter       meter
+	window      window
+	delegating  sync.Mutex
 	info        sandbox.Info
 	description llm.Description
 	model       string
@@ -136,6 +141,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.meter, err = newMeter(s.Agent.Budget, s.description, s.model); err != nil {
 		return err
 	}
+	s.window = newWindow(s.description, s.model)
 	if s.info, err = s.Sandbox.Info(ctx); err != nil {
 		return &SandboxError{Err: fmt.Errorf("look at the sandbox: %w", err)}
 	}
@@ -146,20 +152,36 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := skill.Provision(ctx, s.Sandbox, s.home(), s.user(), s.Skills); err != nil {
 		return &SandboxError{Err: fmt.Errorf("provision skills: %w", err)}
 	}
+	return s.checkPrograms(ctx)
+}
+
+// checkPrograms looks for the programs that skills are about, before the model is told of them.
+func (s *session) checkPrograms(ctx context.Context) error {
+	for _, sk := range s.Skills {
+		if sk.Program == nil {
+			continue
+		}
+		as := sandbox.Command{Env: s.Agent.Sandbox.Env, Dir: s.dir, User: s.user(), Limits: s.limits()}
+		if err := sk.Program.Check(ctx, s.Sandbox, as); err != nil {
+			return fmt.Errorf("skill %s: %w", sk.Name, err)
+		}
+	}
 	return nil
 }
 
-// chooseModeFor is chooseMode with skills: only a command-line agent speaks to MCP servers.
+// chooseModeFor is chooseMode with skills: what is on the host cannot be reached by a command-line agent.
 func chooseModeFor(skills []skill.Skill, wanted string, d llm.Description) (string, error) {
-	servers := skill.Servers(skills)
-	if len(servers) == 0 {
-		return chooseMode(wanted, d)
+	mode, err := chooseMode(wanted, d)
+	if err != nil || mode != ModeCLI {
+		return mode, err
 	}
-	if wanted == ModeNative || !d.CLI {
-		return "", errdef.New(errdef.ErrUnsupported, "the skill %s is an MCP server, and only a command-line agent can use one", servers[0].Name).
-			WithRemedy(`use a provider with a command-line agent, and mode = "cli"`)
+	for _, s := range skills {
+		if why := s.NativeOnly(); why != "" {
+			return "", errdef.New(errdef.ErrUnsupported, "the skill %s %s, which a command-line agent cannot use", s.Name, why).
+				WithRemedy(`set mode = "native" in the agent, and use a provider that has it`)
+		}
 	}
-	return ModeCLI, nil
+	return mode, nil
 }
 
 func chooseMode(wanted string, d llm.Description) (string, error) {

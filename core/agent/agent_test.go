@@ -17,13 +17,23 @@ import (
 	"github.com/voidbox-run/voidbox/core/event"
 	"github.com/voidbox-run/voidbox/core/plan"
 	"github.com/voidbox-run/voidbox/core/skill"
+	"github.com/voidbox-run/voidbox/internal/mcpstandin"
 	"github.com/voidbox-run/voidbox/internal/testllm"
 	"github.com/voidbox-run/voidbox/internal/testsandbox"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test's own program is an MCP server, too.
+const serveEnv = "MCP_TEST_SERVES"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveEnv) != "" {
+		mcpstandin.Run()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bench is a run with a fake model in a directory of the host.
 type bench struct {
@@ -32,6 +42,8 @@ type bench struct {
 	llm     *testllm.LLM
 	agent   *plan.AgentRun
 	skills  []skill.Skill
+
+	delegate func(context.Context, *plan.AgentRun) (Report, error)
 
 	mu     sync.Mutex
 	events []event.Data
@@ -52,7 +64,7 @@ func (b *bench) run(ctx context.Context) (Report, error) {
 		}
 		b.events = append(b.events, e.Data)
 	}))
-	return Run(ctx, Config{Agent: b.agent, LLM: b.llm, Sandbox: b.sandbox, Skills: b.skills, Events: stream.Root(), Conversation: "c"})
+	return Run(ctx, Config{Agent: b.agent, LLM: b.llm, Sandbox: b.sandbox, Skills: b.skills, Events: stream.Root(), Conversation: "c", Delegate: b.delegate})
 }
 
 func (b *bench) succeed() Report {
@@ -369,7 +381,7 @@ func TestCancelEndsToolsWithTheCause(t *testing.T) {
 
 func TestSkillsAreProvisionedAndListed(t *testing.T) {
 	b := newBench(t, testllm.Script(testllm.Call("bash", args("command", `cat "$HOME/.claude/skills/hn/SKILL.md"`)), testllm.Say("ok")))
-	skills, err := skill.Load(t.Context(), []*plan.Skill{{Block: plan.Block{Plugin: "inline", Label: "hn"}, Content: "# Hacker News\nUse the API."}}, nil)
+	skills, err := skill.Load(t.Context(), []*plan.Skill{{Block: plan.Block{Plugin: "inline", Label: "hn"}, Content: "# Hacker News\nUse the API."}}, skill.Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	defaultToolTime = 2 * time.Minute
-	maxToolTime     = 30 * time.Minute
+	// maxToolTime is what a call may ask for, unless the agent's own deadline is longer.
+	maxToolTime = 30 * time.Minute
 	// lateAnswer is how long after its deadline a sandbox may take to say that a command was ended.
 	lateAnswer = 15 * time.Second
 )
@@ -22,7 +22,7 @@ var bashTool = tool{
 	description: "Runs a shell command in the sandbox and returns what it prints, both streams together. Each call starts afresh in the working directory.",
 	params: []param{
 		{name: "command", kind: "string", description: "The command line.", required: true},
-		{name: "timeout_seconds", kind: "integer", description: fmt.Sprintf("Time after which the command is killed; %d when left out.", int(defaultToolTime.Seconds()))},
+		{name: "timeout_seconds", kind: "integer", description: "Time after which the command is killed; the usual limit when left out."},
 	},
 	run: bash,
 }
@@ -30,7 +30,7 @@ var bashTool = tool{
 func bash(ctx context.Context, t *toolbox, args arguments) (string, error) {
 	deadline := t.deadline
 	if n := args.number("timeout_seconds"); n > 0 {
-		deadline = min(time.Duration(n)*time.Second, maxToolTime)
+		deadline = min(time.Duration(n)*time.Second, max(maxToolTime, t.deadline))
 	}
 	late := errors.New("no answer")
 	execCtx, cancel := context.WithTimeoutCause(ctx, deadline+lateAnswer, late)

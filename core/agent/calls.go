@@ -61,7 +61,7 @@ func (p *plannedCall) prepare(tools []tool, cut bool) error {
 		}
 		names = append(names, t.name)
 	}
-	if p.tool.run == nil {
+	if p.tool.run == nil && p.tool.call == nil {
 		return failure("there is no tool %s; the tools are %s", quote(p.Name), strings.Join(names, ", "))
 	}
 	object, err := repair(p.Arguments, cut)
@@ -69,6 +69,9 @@ func (p *plannedCall) prepare(tools []tool, cut bool) error {
 		return failure("%v: %s", err, quote(string(p.Arguments)))
 	}
 	p.Arguments = object
+	if p.tool.call != nil {
+		return nil // its owner knows its schema
+	}
 	p.args, err = p.tool.check(object)
 	return err
 }
@@ -109,7 +112,11 @@ func (t *toolbox) call(ctx context.Context, call *plannedCall) (llm.ToolResult, 
 		return llm.ToolResult{}, context.Cause(ctx)
 	}
 	content, err := "", call.problem
-	if err == nil {
+	switch {
+	case err != nil:
+	case call.tool.call != nil:
+		content, err = call.tool.call(ctx, t, call.Arguments)
+	default:
 		content, err = call.tool.run(ctx, t, call.args)
 	}
 	var told *toolError

@@ -27,7 +27,10 @@ func (s *session) cli(ctx context.Context) error {
 	}
 	req := llm.CLIRequest{
 		Prompt: s.Agent.Prompt, System: s.Agent.System, Model: s.model, MaxTurns: turns, Home: s.home(), WorkingDir: s.dir,
-		MCPServers: skill.Servers(s.Skills), Interactive: s.Agent.Interactive,
+		Interactive: s.Agent.Interactive,
+	}
+	for _, server := range skill.Servers(s.Skills) {
+		req.MCPServers = append(req.MCPServers, server.MCPServer)
 	}
 	p, err := s.LLM.PlanCLI(ctx, req)
 	if err != nil {

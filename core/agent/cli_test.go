@@ -139,14 +139,13 @@ func TestMCPServers(t *testing.T) {
 		skills, err := skill.Load(t.Context(), []*plan.Skill{
 			{Block: plan.Block{Plugin: skill.KindMCP, Label: "files"}, Command: command, Env: map[string]string{"A": "b"}},
 			{Block: plan.Block{Plugin: skill.KindMCP, Label: "far"}, URL: "http://host/mcp"},
-		}, nil)
+		}, skill.Sources{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return skills
 	}
 	b := newBench(t, guest("echo end done"))
-	b.llm.Description.Native = true // auto would prefer it
 	b.skills = server("sh", "-c", "x")
 	if report := b.succeed(); report.Mode != ModeCLI {
 		t.Errorf("mode %s", report.Mode)
@@ -164,9 +163,9 @@ func TestMCPServers(t *testing.T) {
 	}
 
 	b = newBench(t, guest("echo end done"))
-	b.llm.Description.Native, b.llm.Description.CLI = true, false
 	b.skills = server("sh")
-	if _, err = b.run(t.Context()); !errors.Is(err, errdef.ErrUnsupported) {
-		t.Errorf("no command-line agent: %v", err)
+	b.skills[0].Servers[0].Host = true
+	if _, err = b.run(t.Context()); !errors.Is(err, errdef.ErrUnsupported) || !strings.Contains(err.Error(), "the skill files is an MCP server that is reached from the host") {
+		t.Errorf("server on the host: %v", err)
 	}
 }

@@ -16,12 +16,12 @@ func (s *session) native(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer box.close()
 	req := llm.Request{
 		Conversation: s.Conversation,
 		Model:        s.model,
 		System:       s.system(box),
 		Messages:     []llm.Message{{Role: llm.User, Parts: []llm.Part{{Text: s.Agent.Prompt}}}},
-		Tools:        definitions(box.tools),
 	}
 	s.rec.start(s.model, names(box.tools))
 	most := s.Agent.MaxTurns
@@ -29,7 +29,9 @@ func (s *session) native(ctx context.Context) error {
 		most = plan.DefaultMaxTurns
 	}
 	for range most {
-		turn, err := s.turn(ctx, req)
+		box.refresh(ctx, s.rec)
+		req.Tools = definitions(box.tools)
+		turn, err := s.fitting(ctx, &req)
 		if err != nil {
 			return err
 		}
@@ -48,9 +50,27 @@ func (s *session) native(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		req.Messages = append(req.Messages, mended(turn.Message, planned), spoken(results))
+		req.Messages = s.window.fit(append(req.Messages, mended(turn.Message, planned), spoken(results)), results, s.rec)
 	}
 	return &LimitError{Limit: LimitTurns, Max: fmt.Sprintf("%d turns", most)}
+}
+
+// fitting asks for a turn, and shortens the conversation as long as it is refused for its length.
+func (s *session) fitting(ctx context.Context, req *llm.Request) (llm.Turn, error) {
+	for {
+		turn, err := s.turn(ctx, *req)
+		if err == nil {
+			s.window.count(turn.Usage)
+		}
+		if err == nil || !isTooLong(err) {
+			return turn, err
+		}
+		shorter := s.window.refused(req.Messages, s.rec)
+		if shorter == nil {
+			return turn, err
+		}
+		req.Messages = shorter
+	}
 }
 
 // turn asks for one turn and records it.
@@ -109,24 +129,35 @@ func spoken(results []llm.ToolResult) llm.Message {
 	return m
 }
 
-// toolbox picks the tools and finds a shell for them.
-func (s *session) toolbox(ctx context.Context) (*toolbox, error) {
-	tools, err := pick(s.Agent.Tools)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range s.description.Models {
-		if m.ID == s.model && !m.Tools && len(tools) > 0 {
-			s.rec.warn(fmt.Sprintf("model %s cannot call tools; it will only talk", m.ID), "choose a model with tools, or set tools = [] in the agent")
-			tools = nil
-		}
-	}
+// toolbox opens the sources of tools, picks the tools, and finds a shell for them. The caller closes it.
+func (s *session) toolbox(ctx context.Context) (_ *toolbox, err error) {
 	box := &toolbox{
-		tools: tools, sandbox: s.Sandbox, user: s.user(), dir: s.dir, env: s.Agent.Sandbox.Env, limits: s.limits(),
-		shell: "/bin/sh", outputBytes: s.Agent.OutputBytes, deadline: defaultToolTime,
+		own: allTools, wanted: s.Agent.Tools, sandbox: s.Sandbox, user: s.user(), dir: s.dir, env: s.Agent.Sandbox.Env, limits: s.limits(),
+		shell: "/bin/sh", outputBytes: s.Agent.OutputBytes, deadline: s.Agent.ToolTimeout,
+	}
+	if box.deadline <= 0 {
+		box.deadline = plan.DefaultToolTimeout
 	}
 	if box.outputBytes <= 0 {
 		box.outputBytes = plan.DefaultOutputBytes
+	}
+	defer func() {
+		if err != nil {
+			box.close()
+		}
+	}()
+	if own, ok := skillTool(s.Skills); ok {
+		box.own = append(box.own[:len(box.own):len(box.own)], own)
+	}
+	if s.mute() {
+		box.own, box.wanted = nil, nil
+		s.rec.warn(fmt.Sprintf("model %s cannot call tools; it will only talk", s.model), "choose a model with tools, or set tools = [] in the agent")
+	} else if box.sources, err = s.openSources(ctx); err != nil {
+		return nil, err
+	}
+	box.refresh(ctx, s.rec)
+	if err := unknown(box.all, box.wanted); err != nil {
+		return nil, err
 	}
 	_, err = s.Sandbox.Stat(ctx, "/bin/bash", true)
 	switch {
@@ -136,6 +167,16 @@ func (s *session) toolbox(ctx context.Context) (*toolbox, error) {
 		return nil, &SandboxError{Err: fmt.Errorf("look for a shell: %w", err)}
 	}
 	return box, nil
+}
+
+// mute tells that the model cannot call the tools that it is to have.
+func (s *session) mute() bool {
+	for _, m := range s.description.Models {
+		if m.ID == s.model && !m.Tools {
+			return s.Agent.Tools == nil || len(s.Agent.Tools) > 0
+		}
+	}
+	return false
 }
 
 func names(tools []tool) []string {

@@ -103,6 +103,13 @@ func (r *recorder) usage(u llm.Usage) {
 	r.totals = r.totals.Add(totals)
 }
 
+// add counts what another agent spent on behalf of this one. Its own recorder has told of it.
+func (r *recorder) add(t event.Totals) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.totals = r.totals.Add(t)
+}
+
 func (r *recorder) warn(message, remedy string) {
 	r.events.Emit(event.Warning{Message: clean(message), Remedy: remedy})
 }

@@ -12,11 +12,19 @@ func (s *session) system(box *toolbox) string {
 		"carry the task out, then finish with the answer and nothing else.\n")
 	fmt.Fprintf(&b, "Sandbox: Linux %s on %s, shell %s, user %s, home %s, working directory %s.\n",
 		clean(s.info.Kernel), clean(s.info.Architecture), box.shell, clean(s.info.User), clean(s.home()), clean(s.dir))
-	if len(s.Skills) > 0 {
-		b.WriteString("\nSkills, each a file to read before a task that it is about:\n")
-	}
+	var files []string
 	for _, sk := range s.Skills {
-		fmt.Fprintf(&b, "- %s (%s): %s\n", sk.Name, sk.File(s.home()), sk.Description)
+		if len(sk.Files) > 0 {
+			files = append(files, fmt.Sprintf("- %s (%s): %s\n", sk.Name, sk.File(s.home()), sk.Description))
+		}
+	}
+	if len(files) > 0 {
+		b.WriteString("\nSkills, each a file to read before a task that it is about:\n" + strings.Join(files, ""))
+	}
+	for _, src := range box.sources {
+		if text := clean(src.instructions()); text != "" {
+			b.WriteString("\n" + text + "\n")
+		}
 	}
 	if s.Agent.System != "" {
 		b.WriteString("\n" + s.Agent.System)

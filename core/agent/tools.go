@@ -17,12 +17,16 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 )
 
-// A tool is something that the model may call in the native loop.
+// A tool is something that the model may call in the native loop. One of ours has params and run; a foreign one, which a skill
+// brings along, has a schema that only its owner can hold arguments against, and call.
 type tool struct {
 	name        string
 	description string
 	params      []param
 	run         func(ctx context.Context, t *toolbox, args arguments) (string, error)
+
+	schema json.RawMessage
+	call   func(ctx context.Context, t *toolbox, arguments json.RawMessage) (string, error)
 }
 
 type param struct {
@@ -44,7 +48,11 @@ func ToolNames() []string {
 
 // toolbox is what tools work with: the sandbox, and how the agent is to act in it.
 type toolbox struct {
-	tools       []tool
+	tools       []tool // that the model may call now
+	own         []tool // ours
+	all         []tool // ours and those of the sources
+	sources     []source
+	wanted      []string // tools that the agent names; nil means all
 	sandbox     sandbox.Sandbox
 	user        string
 	dir         string // working directory; absolute
@@ -55,26 +63,46 @@ type toolbox struct {
 	deadline    time.Duration // of a call that names none
 }
 
-// pick returns the named tools, nil meaning all.
-func pick(names []string) ([]tool, error) {
-	if names == nil {
-		return allTools, nil
+// pick returns the tools that are wanted, in the order of tools. Nil wants all.
+func pick(tools []tool, wanted []string) []tool {
+	if wanted == nil {
+		return tools
 	}
 	var picked []tool
-	for _, name := range names {
-		i := slices.IndexFunc(allTools, func(t tool) bool { return t.name == name })
-		if i < 0 {
-			return nil, errdef.New(errdef.ErrInvalid, "there is no tool %q", name).WithRemedy("the tools are %s", strings.Join(ToolNames(), ", "))
+	for _, t := range tools {
+		if slices.ContainsFunc(wanted, t.matches) {
+			picked = append(picked, t)
 		}
-		picked = append(picked, allTools[i])
 	}
-	return picked, nil
+	return picked
+}
+
+// matches tells whether the tool is meant by a name, which may end in an asterisk.
+func (t tool) matches(name string) bool {
+	if start, ok := strings.CutSuffix(name, "*"); ok {
+		return strings.HasPrefix(t.name, start)
+	}
+	return t.name == name
+}
+
+// unknown finds a name that means no tool.
+func unknown(tools []tool, wanted []string) error {
+	for _, name := range wanted {
+		if !slices.ContainsFunc(tools, func(t tool) bool { return t.matches(name) }) {
+			return errdef.New(errdef.ErrInvalid, "there is no tool %q", name).WithRemedy("the tools are %s", strings.Join(names(tools), ", "))
+		}
+	}
+	return nil
 }
 
 // definitions describes the tools to the model.
 func definitions(tools []tool) []llm.Tool {
 	var defs []llm.Tool
 	for _, t := range tools {
+		if t.schema != nil {
+			defs = append(defs, llm.Tool{Name: t.name, Description: t.description, InputSchema: t.schema})
+			continue
+		}
 		properties, required := map[string]any{}, []string{}
 		for _, p := range t.params {
 			properties[p.name] = map[string]string{"type": p.kind, "description": p.description}

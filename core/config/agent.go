@@ -21,7 +21,7 @@ const (
 )
 
 // nativeTools are the tools of the native loop.
-var nativeTools = []string{"bash", "read", "write", "edit"}
+var nativeTools = []string{"bash", "read", "write", "edit", "skill"}
 
 // agentDecl is a declared agent. Its block is read again for each use, with that use's input.
 type agentDecl struct {
@@ -58,6 +58,7 @@ func (l *loader) evalAgent(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 			return run, l.late(diags)
 		}
 	}
+	a.plan.Delegate = func(task string) (*plan.AgentRun, error) { return l.delegate(a, task) }
 	l.plan.Agents = append(l.plan.Agents, a.plan)
 	return cty.CapsuleVal(agentType, a), append(d.diags, diags...)
 }
@@ -125,8 +126,8 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 		Artefacts:   d.artefacts(a.plan.Sandbox),
 		OutputBytes: int(d.size("output_limit", 256, maxOutputBytes, plan.DefaultOutputBytes)),
 	}
-	if run.Mode == "native" {
-		d.refuseServers(run.Skills)
+	if run.Mode == "cli" {
+		d.refuseHostSkills(run.Skills)
 	}
 	if run.Mode == "native" && run.Interactive {
 		d.fail(at(d.rng("interactive"), "Nobody to talk to", "The native loop has no terminal. An interactive agent is the provider's own command line: leave out \"mode\"."))
@@ -134,16 +135,24 @@ func (l *loader) instantiate(a *agentDecl, in stageInput, final bool) (*plan.Age
 	if run.Interactive {
 		run.Mode = "cli"
 	}
+	run.ToolTimeout = d.duration("tool_timeout", plan.DefaultToolTimeout)
 	d.budget(run)
 	return run, explainInput(d.diags, in)
 }
 
-// refuseServers says which skills the native loop cannot use.
-func (d *decoder) refuseServers(skills []*plan.Skill) {
+// refuseHostSkills says which skills a command-line agent cannot use.
+func (d *decoder) refuseHostSkills(skills []*plan.Skill) {
 	for _, s := range skills {
-		if s.Plugin == skillMCP {
-			d.fail(at(d.rng("mode"), "Skill without effect", "skill.%s.%s is an MCP server, which only a command-line agent can use. Set mode = \"cli\".", s.Plugin, s.Label))
+		what := ""
+		switch {
+		case s.Host:
+			what = "an MCP server on the host"
+		case s.Agent != nil:
+			what = "another agent"
+		default:
+			continue
 		}
+		d.fail(at(d.rng("mode"), "Skill without effect", "skill.%s.%s is %s, which a command-line agent in the sandbox cannot use. Set mode = \"native\".", s.Plugin, s.Label, what))
 	}
 }
 
@@ -187,11 +196,11 @@ func (d *decoder) prompt(name string) string {
 	return text
 }
 
-// tools reads the list of tools. Skills that are plugins bring tools that are not known yet, so any name goes with them.
+// tools reads the list of tools. Skills may bring tools that are not known yet, so any name goes with them.
 func (d *decoder) tools(a *plan.Agent) []string {
 	tools := d.strs("tools")
 	for _, s := range a.Skills {
-		if !isBuiltInSkill(s.Plugin) {
+		if s.Plugin == skillMCP || s.Plugin == skillAgent || !isBuiltInSkill(s.Plugin) {
 			return tools
 		}
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -19,11 +18,13 @@ const (
 	skillInline = "inline"
 	skillRemote = "remote"
 	skillMCP    = "mcp"
+	skillCLI    = "cli"
+	skillAgent  = "agent"
 )
 
 // isBuiltInSkill tells a kind of skill that no plugin serves.
 func isBuiltInSkill(kind string) bool {
-	return slices.Contains([]string{skillFile, skillInline, skillRemote, skillMCP}, kind)
+	return slices.Contains([]string{skillFile, skillInline, skillRemote, skillMCP, skillCLI, skillAgent}, kind)
 }
 
 // maxSkillText bounds the text of an inline skill.
@@ -89,6 +90,12 @@ func (l *loader) evalSkill(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
 	case skillMCP:
 		d = l.decode(b, mcpSkill)
 		d.server(s, b)
+	case skillCLI:
+		d = l.decode(b, cliSkill)
+		d.program(s)
+	case skillAgent:
+		d = l.decode(b, agentSkill)
+		d.colleague(s)
 	default:
 		s.Block, d = l.pluginAndCore(b, base.KindSkill, skillBlock)
 	}
@@ -108,31 +115,6 @@ func (d *decoder) remote(s *plan.Skill) {
 	}
 	if _, err := remote.Parse(s.Source, s.Ref, s.Hash); err != nil {
 		d.fail(at(d.rng("source"), "Invalid skill", "The source cannot be used: %v.%s", err, remedyText(err)))
-	}
-}
-
-// server reads an MCP server.
-func (d *decoder) server(s *plan.Skill, b *hcl.Block) {
-	s.Command, s.URL, s.Env = d.strs("command"), d.str("url"), d.env()
-	if !d.ok() {
-		return
-	}
-	if d.has("command") == d.has("url") {
-		d.fail(at(b.DefRange, "Invalid skill", "An MCP server needs either \"command\", which starts it in the sandbox, or \"url\", where it is reached from there."))
-		return
-	}
-	if d.has("url") {
-		u, err := url.Parse(s.URL)
-		if s.URL != plan.Redacted && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https") {
-			d.fail(at(d.rng("url"), "Invalid skill", "\"url\" must be an http or https address without a user name."))
-		}
-		if d.has("env") {
-			d.fail(at(d.rng("env"), "Invalid skill", "\"env\" belongs to a server that \"command\" starts."))
-		}
-		return
-	}
-	if len(s.Command) == 0 || s.Command[0] == "" || strings.ContainsRune(strings.Join(s.Command, ""), 0) {
-		d.fail(at(d.rng("command"), "Invalid skill", "\"command\" must begin with a program and hold no zero byte."))
 	}
 }
 

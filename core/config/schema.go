@@ -167,13 +167,13 @@ var llmBlock = &block{
 
 var skillBlock = &block{
 	Type: "skill", Labels: []string{"kind", "name"}, PluginKind: "skill",
-	Doc: "Something that an agent knows or can use. The kinds \"file\", \"inline\", \"remote\" and \"mcp\" are built in; any other is a plugin, which declares further arguments.",
+	Doc: "Something that an agent knows or can use. The kinds \"file\", \"inline\", \"remote\", \"mcp\", \"cli\" and \"agent\" are built in; any other is a plugin, which declares further arguments.",
 	Arguments: []argument{
 		{Name: "description", Type: "string", Doc: "When to use it."},
 	},
 }
 
-// fileSkill, inlineSkill, remoteSkill and mcpSkill are the built-in kinds.
+// These are the built-in kinds.
 var (
 	fileSkill = &block{
 		Type: "skill", Labels: []string{"kind", "name"},
@@ -194,9 +194,28 @@ var (
 	mcpSkill = &block{
 		Type: "skill", Labels: []string{"kind", "name"},
 		Arguments: append([]argument{
-			{Name: "command", Type: "list(string)", Doc: "Program and arguments of an MCP server in the sandbox (kind \"mcp\")."},
+			{Name: "command", Type: "list(string)", Doc: "Program and arguments of an MCP server (kind \"mcp\")."},
 			{Name: "env", Type: "map(string)", Doc: "Environment of that server, beside the agent's (kind \"mcp\")."},
-			{Name: "url", Type: "string", Doc: "Address of an MCP server over HTTP, as the sandbox reaches it, instead (kind \"mcp\")."},
+			{Name: "url", Type: "string", Doc: "Address of an MCP server over HTTP instead (kind \"mcp\")."},
+			{Name: "on", Type: "string", Default: "\"sandbox\"", Values: []string{"sandbox", "host"}, Doc: "Where the server runs, or is reached from (kind \"mcp\"). On the host it is outside of every wall, with the user's rights, and only the native loop can use it."},
+			{Name: "headers", Type: "map(string)", Doc: "Headers of each request to the address, for a server that is reached from the host (kind \"mcp\")."},
+			{Name: "tools", Type: "list(string)", Default: "all", Doc: "Those of the server's tools that the model of the native loop gets (kind \"mcp\")."},
+			{Name: "timeout", Type: typeDuration, Default: "the agent's `tool_timeout`", Doc: "How long one call may take in the native loop (kind \"mcp\")."},
+		}, skillBlock.Arguments...),
+	}
+	cliSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{
+			{Name: "program", Type: "string", Default: "the skill's name", Doc: "Program that must be in the sandbox (kind \"cli\")."},
+			{Name: "version", Type: "string", Doc: "Constraint on what `PROGRAM --version` says, such as \">= 2.4, < 3\" (kind \"cli\")."},
+			{Name: "path", Type: typePath, Doc: "Program of the host that is copied into the sandbox (kind \"cli\").", Default: "the image has it"},
+			{Name: "content", Type: "string", Doc: "How to use it (kind \"cli\").", Default: "that `PROGRAM --help` tells"},
+		}, skillBlock.Arguments...),
+	}
+	agentSkill = &block{
+		Type: "skill", Labels: []string{"kind", "name"},
+		Arguments: append([]argument{
+			{Name: "agent", Type: "agent", Required: true, Doc: "Agent that tasks are given to, as `input.task` (kind \"agent\")."},
 		}, skillBlock.Arguments...),
 	}
 )
@@ -211,7 +230,8 @@ var agentBlock = &block{
 		{Name: "prompt", Type: "string", Required: true, Doc: "The task. May use `input`."},
 		{Name: "system", Type: "string", Doc: "System prompt, added to the built-in one. May use `input`."},
 		{Name: "model", Type: "string", Doc: "Model. May use `input`.", Default: "that of the llm"},
-		{Name: "tools", Type: "list(string)", Doc: "Tools of the native loop: bash, read, write, edit, and those of its skills.", Default: "all"},
+		{Name: "tools", Type: "list(string)", Doc: "Tools of the native loop: bash, read, write, edit, skill (reads one, where there are any), and those of its skills, such as mcp__files__* for all of skill.mcp.files.", Default: "all"},
+		{Name: "tool_timeout", Type: typeDuration, Default: "\"2m\"", Doc: "How long one call of a tool may take in the native loop, unless the call or the skill says otherwise."},
 		{Name: "mode", Type: "string", Default: "\"auto\"", Values: []string{"auto", "cli", "native"}, Doc: "Run the provider's own command line in the guest, run the loop on the host, or whichever the provider prefers."},
 		{Name: "interactive", Type: "bool", Default: "false", Doc: "Give the provider's own command line the terminal, for a person to talk to. The prompt is what it is told first."},
 		{Name: "max_turns", Type: typeInteger, Default: "50", Doc: "Turns of the model."},

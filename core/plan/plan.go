@@ -55,19 +55,28 @@ type LLM struct {
 // Price is in US dollars for a million tokens.
 type Price struct{ Input, Output, CacheRead, CacheWrite float64 }
 
-// Skill is a configured skill. Its kind is in Block.Plugin: file, inline, remote and mcp are built in.
+// Skill is a configured skill. Its kind is in Block.Plugin: file, inline, remote, mcp, cli and agent are built in.
 type Skill struct {
 	Block
 	Description string
-	Path        string // file: host path, made absolute
-	Content     string // inline
+	Path        string // file, cli: host path, made absolute
+	Content     string // inline, cli
 	Source      string // remote: repository or archive, as the plan writes it
 	Ref         string // remote: of a repository
 	Hash        string // remote: "h1:..."; empty means not pinned, which no run accepts
-	// mcp: a server in the sandbox, with its environment, or the address of one that is reached from there.
+	// mcp: a server's program with its environment, or the address of one.
 	Command []string
 	Env     map[string]string
 	URL     string
+	Headers map[string]string // of each request to the address
+	Host    bool              // the program runs on the host, in Dir, or the address is reached from there; else the sandbox
+	Dir     string
+	Tools   []string // those of its tools that are wanted; nil means all
+	Timeout time.Duration
+	// cli: a program of the sandbox, copied there from Path where that is set.
+	Program string
+	Version string // constraint on what PROGRAM --version says; empty means any
+	Agent   *Agent // agent
 }
 
 // Backends that are built into the language. Any other name is that of a sandbox or VMM plugin.
@@ -151,6 +160,8 @@ type Agent struct {
 	NeedsInput bool
 	// Bind instantiates the agent without input; nil when NeedsInput.
 	Bind func() (*AgentRun, error)
+	// Delegate instantiates the agent for a task that another agent gives it; nil when nobody can.
+	Delegate func(task string) (*AgentRun, error)
 }
 
 // AgentRun is an agent bound to its input: what one stage executes.
@@ -162,14 +173,15 @@ type AgentRun struct {
 	Model       string // empty means the provider's default
 	System      string
 	Prompt      string
-	Tools       []string // of the native loop; nil means all
-	Mode        string   // auto, cli or native; empty means auto
-	Interactive bool     // a person talks to it, on a terminal; then it is a command-line agent
-	MaxTurns    int      // 0 means DefaultMaxTurns
-	OutputFile  string   // guest path whose content is the output; empty means the agent's last text
-	Artefacts   []string // guest paths of files and directories that are kept, each by its last name
-	Files       []Files  // that are put into the sandbox before
-	OutputBytes int      // limit of one tool's output; 0 means DefaultOutputBytes
+	Tools       []string      // of the native loop; nil means all
+	Mode        string        // auto, cli or native; empty means auto
+	Interactive bool          // a person talks to it, on a terminal; then it is a command-line agent
+	MaxTurns    int           // 0 means DefaultMaxTurns
+	OutputFile  string        // guest path whose content is the output; empty means the agent's last text
+	Artefacts   []string      // guest paths of files and directories that are kept, each by its last name
+	Files       []Files       // that are put into the sandbox before
+	OutputBytes int           // limit of one tool's output; 0 means DefaultOutputBytes
+	ToolTimeout time.Duration // of one call of a tool; 0 means DefaultToolTimeout
 	Budget      Budget
 }
 
@@ -183,6 +195,7 @@ type Files struct {
 const (
 	DefaultMaxTurns    = 50
 	DefaultOutputBytes = 30 << 10
+	DefaultToolTimeout = 2 * time.Minute
 )
 
 // Budget bounds one agent run. Zero means unlimited.

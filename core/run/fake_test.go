@@ -26,6 +26,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/share"
+	"github.com/voidbox-run/voidbox/sdk/skill"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -123,6 +124,7 @@ func (p *fakePlugin) Sandbox() sandbox.Provider { return p }
 func (p *fakePlugin) VMM() vmm.VMM              { return nil }
 func (p *fakePlugin) Network() network.Network  { return nil }
 func (p *fakePlugin) Share() share.Share        { return nil }
+func (p *fakePlugin) Skill() skill.Skill        { return nil }
 func (p *fakePlugin) RuntimeDir() string        { return "" }
 func (p *fakePlugin) Exited() <-chan struct{}   { return p.exited }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/network"
 	"github.com/voidbox-run/voidbox/sdk/sandbox"
 	"github.com/voidbox-run/voidbox/sdk/share"
+	"github.com/voidbox-run/voidbox/sdk/skill"
 	"github.com/voidbox-run/voidbox/sdk/vmm"
 )
 
@@ -36,6 +37,7 @@ type Plugin interface {
 	Network() network.Network
 	Sandbox() sandbox.Provider
 	Share() share.Share
+	Skill() skill.Skill
 	VMM() vmm.VMM
 	RuntimeDir() string
 	Exited() <-chan struct{}
@@ -198,6 +200,10 @@ func (c *crew) close(ctx context.Context) error {
 	}
 	closing.Wait()
 	return errors.Join(errs...)
+}
+
+func skillRequest(s *plan.Skill) pluginhost.Request {
+	return pluginhost.Request{Kind: base.KindSkill, Name: s.Plugin, Instance: s.Label, Config: s.Config}
 }
 
 func llmRequest(l *plan.LLM) pluginhost.Request {

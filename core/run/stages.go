@@ -67,19 +67,17 @@ func (r *Run) preflight() (err error) {
 	}
 	checked := map[*plan.Sandbox]bool{}
 	for _, s := range r.target.stages {
-		a := s.Agent
-		if a == nil {
+		if s.Agent == nil {
 			continue
 		}
-		if _, err := skill.Load(r.ctx, a.Skills, r.store); err != nil {
-			return &ConfigError{Err: fmt.Errorf("agent %s: %w", a.Name, err)}
+		all, err := team(s.Agent, 0)
+		if err != nil {
+			return &ConfigError{Err: err}
 		}
-		if a.Sandbox == nil || checked[a.Sandbox] {
-			continue
-		}
-		checked[a.Sandbox] = true
-		if err := r.checkSandbox(a.Sandbox); err != nil {
-			return err
+		for _, a := range all {
+			if err := r.checkAgent(a, checked); err != nil {
+				return err
+			}
 		}
 	}
 	for _, s := range r.target.stages {
@@ -88,6 +86,22 @@ func (r *Run) preflight() (err error) {
 		}
 	}
 	return nil
+}
+
+// checkAgent finds what an agent lacks. Sandboxes that were checked are not checked again.
+func (r *Run) checkAgent(a *plan.Agent, checked map[*plan.Sandbox]bool) error {
+	if _, err := skill.Load(r.ctx, a.Skills, r.sources()); err != nil {
+		var plugin *PluginError
+		if errors.As(err, &plugin) {
+			return err
+		}
+		return &ConfigError{Err: fmt.Errorf("agent %s: %w", a.Name, err)}
+	}
+	if a.Sandbox == nil || checked[a.Sandbox] {
+		return nil
+	}
+	checked[a.Sandbox] = true
+	return r.checkSandbox(a.Sandbox)
 }
 
 // stage carries out one attempt of a stage.
@@ -109,7 +123,7 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	if bound.Interactive {
 		bound.Mode = agent.ModeCLI
 	}
-	skills, err := skill.Load(ctx, bound.Skills, r.store)
+	skills, err := skill.Load(ctx, bound.Skills, r.sources())
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
 	}
@@ -128,7 +142,14 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	state.events.Emit(event.StageStarted{
 		Agent: bound.Agent, Sandbox: bound.Sandbox.Name, LLM: bound.LLM.Plugin + "." + bound.LLM.Label, Attempt: attempt, Needs: s.Needs, Again: again,
 	})
-	report, files, err := r.attempt(ctx, s, attempt, bound, skills, state.events)
+	files := ""
+	report, err := r.work(ctx, job{
+		conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), attempt), bound: bound, skills: skills, terminal: r.terminal(),
+		take: func(ctx context.Context, env *environment) (err error) {
+			files, err = r.take(ctx, env, s, bound)
+			return err
+		},
+	}, state.events)
 	state.totals = state.totals.Add(report.Totals)
 	result := report.Result()
 	if err != nil {
@@ -142,41 +163,56 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	return result, nil
 }
 
-// attempt lets the agent work in a sandbox of its own, and keeps what it is to leave.
-func (r *Run) attempt(ctx context.Context, s *plan.Stage, n int, bound *plan.AgentRun, skills []skill.Skill, events event.Scope) (report agent.Report, files string, err error) {
+// A job is what an agent is to do: for a stage, or for another agent.
+type job struct {
+	conversation string
+	bound        *plan.AgentRun
+	skills       []skill.Skill
+	depth        int                                               // agents above this one
+	terminal     agent.Terminal                                    // of whom the agent talks to; may be nil
+	take         func(ctx context.Context, env *environment) error // keeps what the agent leaves; may be nil
+}
+
+// work lets an agent work in a sandbox of its own.
+func (r *Run) work(ctx context.Context, j job, events event.Scope) (report agent.Report, err error) {
 	// The provider comes up while the sandbox does.
-	r.crew.begin(r.ctx, bound.LLM, llmRequest(bound.LLM))
-	loan, err := r.lendTo(ctx, bound, events)
+	r.crew.begin(r.ctx, j.bound.LLM, llmRequest(j.bound.LLM))
+	loan, err := r.lendTo(ctx, j.bound, events)
 	if err != nil {
-		return report, "", err
+		return report, err
 	}
 	defer loan.end()
-	env, err := r.build(ctx, loan.sandboxOf(bound), events)
+	env, err := r.build(ctx, loan.sandboxOf(j.bound), events)
 	if err != nil {
-		return report, "", err
+		return report, err
 	}
-	defer r.release(env, bound.Sandbox, events)
-	provider, err := r.crew.shared(r.ctx, ctx, bound.LLM, llmRequest(bound.LLM))
-	if err != nil {
-		return report, "", err
-	}
+	defer r.release(env, j.bound.Sandbox, events)
 	ctx, unwatch := env.watch(ctx)
 	defer unwatch()
 	ctx, release := loan.watch(ctx)
 	defer release()
-	if err := give(ctx, env, bound); err != nil {
-		return report, "", err
-	}
-	report, err = agent.Run(ctx, agent.Config{
-		Agent: bound, LLM: r.priced(provider.LLM(), bound), Sandbox: env, Skills: skills, Events: events.Child(),
-		Conversation: fmt.Sprintf("%s/%s/%d", r.id, s.ID(), n),
-		Reach:        r.reach(bound, events), Lend: loan.lender(), Terminal: r.terminal(),
-	})
-	if err == nil {
-		files, err = r.take(ctx, env, s, bound)
+	report, err = r.drive(ctx, env, j, loan.lender(), events)
+	if err == nil && j.take != nil {
+		err = j.take(ctx, env)
 	}
 	report.Totals = loan.settle(report.Totals)
-	return report, files, err
+	return report, err
+}
+
+// drive lets an agent work in a sandbox that is there.
+func (r *Run) drive(ctx context.Context, env *environment, j job, lend func(context.Context, []llm.Credential) (agent.Loan, error), events event.Scope) (agent.Report, error) {
+	provider, err := r.crew.shared(r.ctx, ctx, j.bound.LLM, llmRequest(j.bound.LLM))
+	if err != nil {
+		return agent.Report{}, err
+	}
+	if err := give(ctx, env, j.bound); err != nil {
+		return agent.Report{}, err
+	}
+	scope := events.Child()
+	return agent.Run(ctx, agent.Config{
+		Agent: j.bound, LLM: r.priced(provider.LLM(), j.bound), Sandbox: env, Skills: j.skills, Events: scope, Conversation: j.conversation,
+		Reach: r.reach(j.bound, events), Lend: lend, Terminal: j.terminal, Delegate: r.delegates(env, j, scope),
+	})
 }
 
 // priced adds to a provider what its models cost.

@@ -9,5 +9,5 @@
 // archive, which package remote fetches.
 //
 // The kind mcp is built in too, and another thing: a server of the Model Context Protocol, whose tools the agent gets. It has no
-// files, and a command-line agent is told about it in the configuration of its own.
+// files. The native loop speaks to it through package mcp; a command-line agent is told about it in the configuration of its own.
 package skill

@@ -20,6 +20,18 @@ func Provision(ctx context.Context, sb sandbox.Sandbox, home, user string, skill
 		return nil
 	}
 	for _, s := range skills {
+		if s.Program == nil {
+			continue
+		}
+		owner := ""
+		if user != "" {
+			owner = "root"
+		}
+		if err := s.Program.install(ctx, sb, owner); err != nil {
+			return err
+		}
+	}
+	for _, s := range skills {
 		for _, f := range s.Files {
 			name := path.Join(Dir(home), s.Name, f.Path)
 			opt := sandbox.WriteOptions{Mode: f.Mode, User: user, Parents: true}

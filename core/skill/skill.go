@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/voidbox-run/voidbox/core/plan"
+	"github.com/voidbox-run/voidbox/core/skill/mcp"
 	"github.com/voidbox-run/voidbox/core/skill/remote"
 	"github.com/voidbox-run/voidbox/sdk/errdef"
 	"github.com/voidbox-run/voidbox/sdk/llm"
+	"github.com/voidbox-run/voidbox/sdk/skill"
 )
 
 // Kinds that are built in.
@@ -20,6 +22,8 @@ const (
 	KindInline = "inline"
 	KindRemote = "remote"
 	KindMCP    = "mcp"
+	KindCLI    = "cli"
+	KindAgent  = "agent"
 )
 
 // Limits of a skill, so that a wrong path does not copy a home directory into a guest.
@@ -34,8 +38,14 @@ const (
 type Skill struct {
 	Name        string // a-z, 0-9 and dashes; also its directory
 	Description string // what it is for, in a sentence
-	Files       []File // SKILL.md among them; none of a server
-	Server      *llm.MCPServer
+	Files       []File // SKILL.md among them; none of a skill that is nothing but tools
+	Servers     []mcp.Server
+	Program     *Program    // that must be in the sandbox
+	Tools       []llm.Tool  // that Call calls
+	Agent       *plan.Agent `json:"-"` // that tasks can be given to
+	AgentName   string
+
+	source skill.Skill // of Tools
 }
 
 // File is a file of a skill.
@@ -54,13 +64,34 @@ func Dir(home string) string { return path.Join(home, ".agents", "skills") }
 // File is the path of the skill's SKILL.md for a home directory.
 func (s Skill) File(home string) string { return path.Join(Dir(home), s.Name, main) }
 
-// Load reads skills from the host, fetches those that lie elsewhere into store, and checks them. Two skills with one name are an
-// error.
-func Load(ctx context.Context, declared []*plan.Skill, store remote.Store) ([]Skill, error) {
+// NativeOnly says what it is about a skill that only the native loop can use; empty when a command-line agent can, too.
+func (s Skill) NativeOnly() string {
+	for _, server := range s.Servers {
+		if server.Host {
+			return "is an MCP server that is reached from the host"
+		}
+	}
+	switch {
+	case len(s.Tools) > 0:
+		return "has tools on the host"
+	case s.Agent != nil:
+		return "is another agent"
+	}
+	return ""
+}
+
+// Sources are where skills come from that are not on the host.
+type Sources struct {
+	Store  remote.Store                                                  // keeps what is fetched
+	Plugin func(ctx context.Context, d *plan.Skill) (skill.Skill, error) // starts a plugin; nil means that there are none
+}
+
+// Load reads skills from the host, fetches those that lie elsewhere, and checks them. Two skills with one name are an error.
+func Load(ctx context.Context, declared []*plan.Skill, from Sources) ([]Skill, error) {
 	var skills []Skill
 	taken := map[string]string{}
 	for _, d := range declared {
-		s, err := load(ctx, d, store)
+		s, err := load(ctx, d, from)
 		if err != nil {
 			return nil, fmt.Errorf("skill %s.%s: %w", d.Plugin, d.Label, err)
 		}
@@ -74,19 +105,26 @@ func Load(ctx context.Context, declared []*plan.Skill, store remote.Store) ([]Sk
 	return skills, nil
 }
 
-func load(ctx context.Context, d *plan.Skill, store remote.Store) (Skill, error) {
+func load(ctx context.Context, d *plan.Skill, from Sources) (Skill, error) {
 	switch d.Plugin {
 	case KindInline:
 		return fromText(d, []byte(d.Content))
 	case KindFile:
 		return fromHost(d)
 	case KindRemote:
-		return fromElsewhere(ctx, d, store)
+		return fromElsewhere(ctx, d, from.Store)
 	case KindMCP:
 		return server(d)
+	case KindCLI:
+		return program(d)
+	case KindAgent:
+		return colleague(d)
 	}
-	return Skill{}, errdef.New(errdef.ErrUnsupported, "there is no skill kind %q", d.Plugin).
-		WithRemedy("the kinds are %s, %s, %s and %s", KindFile, KindInline, KindRemote, KindMCP)
+	if from.Plugin == nil {
+		return Skill{}, errdef.New(errdef.ErrUnsupported, "there is no skill kind %q", d.Plugin).
+			WithRemedy("the kinds are %s", strings.Join([]string{KindFile, KindInline, KindRemote, KindMCP, KindCLI, KindAgent}, ", "))
+	}
+	return fromPlugin(ctx, d, from.Plugin)
 }
 
 // fromElsewhere fetches a skill and reads the directory that came of it.

@@ -40,7 +40,7 @@ func write(t *testing.T, path, content string) {
 
 func one(t *testing.T, s *plan.Skill) Skill {
 	t.Helper()
-	skills, err := Load(context.Background(), []*plan.Skill{s}, nil)
+	skills, err := Load(context.Background(), []*plan.Skill{s}, Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,18 +119,18 @@ func TestBadSkills(t *testing.T) {
 		"holds more than":                   file(t, dir+"/many"),
 		"there is no skill kind \"oracle\"": {Block: plan.Block{Plugin: "oracle", Label: "x"}},
 	} {
-		if _, err := Load(context.Background(), []*plan.Skill{s}, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Load(context.Background(), []*plan.Skill{s}, Sources{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	if _, err := Load(context.Background(), []*plan.Skill{inline("a_b", "x"), inline("a-b", "y")}, nil); err == nil || !strings.Contains(err.Error(), `both called "a-b"`) {
+	if _, err := Load(context.Background(), []*plan.Skill{inline("a_b", "x"), inline("a-b", "y")}, Sources{}); err == nil || !strings.Contains(err.Error(), `both called "a-b"`) {
 		t.Errorf("two of one name: %v", err)
 	}
 }
 
 func TestProvision(t *testing.T) {
 	sb := testsandbox.New(t)
-	skills, err := Load(context.Background(), []*plan.Skill{inline("a", "text of a"), inline("b", "text of b")}, nil)
+	skills, err := Load(context.Background(), []*plan.Skill{inline("a", "text of a"), inline("b", "text of b")}, Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,11 +175,11 @@ func TestRemote(t *testing.T) {
 		t.Fatal(err)
 	}
 	declared := &plan.Skill{Block: plan.Block{Plugin: KindRemote, Label: "far_away"}, Source: server.URL + "/skill.zip"}
-	_, err = Load(t.Context(), []*plan.Skill{declared}, cache.Entry)
+	_, err = Load(t.Context(), []*plan.Skill{declared}, Sources{Store: cache.Entry})
 	if declared.Hash = regexp.MustCompile("h1:[^\"]*").FindString(errdef.Remedy(err)); declared.Hash == "" {
 		t.Fatalf("without a hash: %v", err)
 	}
-	skills, err := Load(t.Context(), []*plan.Skill{declared}, cache.Entry)
+	skills, err := Load(t.Context(), []*plan.Skill{declared}, Sources{Store: cache.Entry})
 	if err != nil || skills[0].Name != "far-away" {
 		t.Fatalf("%+v, %v", skills, err)
 	}
@@ -191,7 +191,7 @@ func TestRemote(t *testing.T) {
 		t.Errorf("%v %v", info, err)
 	}
 	server.Close() // from here on, only the cache
-	if _, err := Load(t.Context(), []*plan.Skill{declared}, cache.Entry); err != nil {
+	if _, err := Load(t.Context(), []*plan.Skill{declared}, Sources{Store: cache.Entry}); err != nil {
 		t.Error(err)
 	}
 }

@@ -74,6 +74,10 @@ var bans = []ban{
 		from: []string{"./..."}, except: []string{"./core/image/...", "./internal/testimage", "./bench/image"}, to: []string{"github.com/google/go-containerregistry/..."},
 		reason: "registries have one home, core/image/oci",
 	},
+	{
+		from: []string{"./..."}, except: []string{"./core/skill/mcp", "./internal/mcpstandin"}, to: []string{"github.com/modelcontextprotocol/go-sdk/..."},
+		reason: "the Model Context Protocol has one home, core/skill/mcp",
+	},
 }
 
 // banned returns the ban that forbids from to import to, for direct imports or for all dependencies.

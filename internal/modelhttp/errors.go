@@ -120,7 +120,7 @@ func (e *StatusError) verdict() verdict {
 	case e.tooLarge():
 		return verdict{errdef.ErrExhausted, "model_too_large", "choose a smaller model, a smaller num_ctx, or a machine with more memory"}
 	case e.overflow():
-		return verdict{errdef.ErrExhausted, "context_too_long", "give the agent a smaller task, a smaller output_bytes, or a model with a larger context"}
+		return verdict{errdef.ErrExhausted, "context_too_long", "give the agent a smaller task, a smaller output_limit, or a model with a larger context"}
 	case e.Status == http.StatusUnauthorized:
 		return verdict{errdef.ErrUnauthenticated, "key_refused", "check the key that api_key in the llm block refers to: it may be mistyped, revoked, or of another provider"}
 	case e.Status == http.StatusForbidden:

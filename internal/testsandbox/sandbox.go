@@ -84,7 +84,18 @@ func (s *Sandbox) Exec(ctx context.Context, cmd sandbox.Command, stdio sandbox.I
 	for k, v := range cmd.Env {
 		c.Env = append(c.Env, k+"="+v)
 	}
-	c.Stdin, c.Stdout, c.Stderr = stdio.Stdin, stdio.Stdout, stdio.Stderr
+	c.Stdout, c.Stderr = stdio.Stdout, stdio.Stderr
+	if stdio.Stdin != nil {
+		// Copied here, since os/exec would wait for an input that may never end.
+		stdin, err := c.StdinPipe()
+		if err != nil {
+			return sandbox.Exit{}, err
+		}
+		go func() {
+			defer stdin.Close()
+			io.Copy(stdin, stdio.Stdin)
+		}()
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = 5 * time.Second

@@ -117,6 +117,20 @@ skill "mcp" "local" {
   env     = { LEVEL = "debug" }
 }
 
+skill "mcp" "tickets" {
+  command = ["tickets", "--stdio"]
+  on      = "host"
+  env     = { TOKEN = secret.token }
+  tools   = ["list", "show"]
+  timeout = "30s"
+}
+
+skill "mcp" "behind" {
+  url     = "https://mcp.example/mcp"
+  on      = "host"
+  headers = { Authorization = "Bearer ${secret.token}" }
+}
+
 skill "mcp" "far" {
   url = "https://mcp.example/mcp"
 }

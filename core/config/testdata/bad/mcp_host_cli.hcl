@@ -8,12 +8,13 @@ llm "replay" "main" {
 
 skill "mcp" "s" {
   command = ["server"]
+  on      = "host"
 }
 
 agent "a" {
   sandbox = sandbox.box
   llm     = llm.replay.main
   skills  = [skill.mcp.s]
-  mode    = "native"
+  mode    = "cli"
   prompt  = "Go."
 }

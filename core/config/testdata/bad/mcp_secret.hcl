@@ -1,0 +1,8 @@
+secret "token" {
+  env = "TOKEN"
+}
+
+skill "mcp" "s" {
+  command = ["server"]
+  env     = { TOKEN = secret.token }
+}
