@@ -95,7 +95,9 @@ func TestSkillTool(t *testing.T) {
 // fakePlugin is a skill plugin.
 type fakePlugin struct{ resolved sdkskill.Resolved }
 
-func (s fakePlugin) Resolve(context.Context, string) (sdkskill.Resolved, error) { return s.resolved, nil }
+func (s fakePlugin) Resolve(context.Context, string) (sdkskill.Resolved, error) {
+	return s.resolved, nil
+}
 
 func (s fakePlugin) CallTool(ctx context.Context, name string, call llm.ToolCall) (llm.ToolResult, error) {
 	switch call.Name {
