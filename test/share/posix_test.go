@@ -32,12 +32,7 @@ var everybody = []struct {
 
 // TestPosixNatively has the host's kernel as the guest: the plugin is the real one, in its jail.
 func TestPosixNatively(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("VOIDBOX_REQUIRE_VM") == "1" {
-			t.Fatal("mounting needs root")
-		}
-		t.Skip("mounting needs root (with VOIDBOX_REQUIRE_VM=1 this is a failure)")
-	}
+	requireMount(t)
 	for _, who := range everybody {
 		want := reference(t, who.name, who.uid)
 		for _, target := range []string{"rw", "overlay", "always"} {
@@ -250,4 +245,16 @@ func posixcheck(t *testing.T) string {
 		t.Fatalf("build %s: %v\n%s", checkName, err, out)
 	}
 	return path
+}
+
+// requireMount ends a test that has to mount and may not.
+func requireMount(t *testing.T) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return
+	}
+	if os.Getenv("VOIDBOX_REQUIRE_VM") == "1" {
+		t.Fatal("mounting needs root")
+	}
+	t.Skip("mounting needs root (with VOIDBOX_REQUIRE_VM=1 this is a failure)")
 }
