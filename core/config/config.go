@@ -18,6 +18,9 @@ type Options struct {
 	VarFiles []string
 	// LookupEnv finds the values of secrets. Nil means os.LookupEnv.
 	LookupEnv func(string) (string, bool)
+	// Command runs a program in a directory and returns what it prints, for secrets that come from one. Nil means that it is run;
+	// tests that read whatever files have another.
+	Command func(ctx context.Context, dir string, command []string) (string, error)
 	// SecretsOptional makes a missing secret an unknown sensitive value instead of an error. The plan is then good for
 	// looking at, not for running.
 	SecretsOptional bool
@@ -38,6 +41,9 @@ type Source struct {
 // Load reads a file (.hcl or .hcl.json) or all such files of a directory and returns their plan. With errors among the
 // diagnostics the plan is nil. Source is never nil.
 func Load(ctx context.Context, path string, opt Options) (*plan.Plan, *Source, Diagnostics) {
+	if opt.Command == nil {
+		opt.Command = commandSecret
+	}
 	if opt.LookupEnv == nil {
 		opt.LookupEnv = os.LookupEnv
 	}

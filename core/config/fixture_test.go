@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -69,7 +70,12 @@ func environment(name string) (string, bool) {
 	return value, ok
 }
 
-func options() Options { return Options{Describe: describe, LookupEnv: environment, Version: "1.4.0"} }
+func options() Options {
+	return Options{Describe: describe, LookupEnv: environment, Version: "1.4.0", Command: noCommand}
+}
+
+// noCommand runs none: what a fuzzer writes is not to be run.
+func noCommand(context.Context, string, []string) (string, error) { return "", errors.New("failed") }
 
 // load loads a file that must be good.
 func load(t *testing.T, path string, opt Options) *plan.Plan {

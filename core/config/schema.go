@@ -65,10 +65,12 @@ var localsBlock = &block{
 
 var secretBlock = &block{
 	Type: "secret", Labels: []string{"name"},
-	Doc: "A sensitive string from outside the file: exactly one of `env` and `file`.",
+	Doc: "A sensitive string from outside the file: exactly one of `env`, `file`, `command` and `keyring`.",
 	Arguments: []argument{
 		{Name: "env", Type: "string", Doc: "Variable of the environment that holds it."},
 		{Name: "file", Type: typePath, Doc: "File that holds it. White space at its end is dropped."},
+		{Name: "command", Type: "list(string)", Doc: "Program and arguments that print it, run on the host without a shell, by `voidbox run` alone."},
+		{Name: "keyring", Type: "string", Doc: "Service under which the keyring of the desktop (by way of `secret-tool`) or of macOS has it."},
 		{Name: "description", Type: "string", Doc: "What it is for."},
 	},
 }

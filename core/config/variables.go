@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
 	"sort"
 	"strings"
 
@@ -241,51 +239,6 @@ func sortedAttributes(attrs hcl.Attributes) []*hcl.Attribute {
 		return a.Filename < b.Filename || a.Filename == b.Filename && a.Start.Byte < b.Start.Byte
 	})
 	return out
-}
-
-// evalSecret reads the value of a secret from where it lies.
-func (l *loader) evalSecret(b *hcl.Block) (cty.Value, hcl.Diagnostics) {
-	d := l.decode(b, secretBlock)
-	env, file := d.str("env"), d.str("file")
-	d.str("description")
-	if !d.ok() {
-		return cty.NilVal, d.diags
-	}
-	if d.has("env") == d.has("file") {
-		return cty.NilVal, append(d.diags, at(b.DefRange, "Ambiguous secret", "A secret needs exactly one of \"env\" and \"file\"."))
-	}
-	addr := "secret." + b.Labels[0]
-	value, diag := l.readSecret(addr, env, file, b.DefRange)
-	if diag != nil && !l.opt.SecretsOptional {
-		return cty.NilVal, append(d.diags, diag)
-	}
-	if diag != nil {
-		return cty.UnknownVal(cty.String).RefineNotNull().Mark(origin{addr}), d.diags
-	}
-	l.addSecret(addr, value)
-	return cty.StringVal(value).Mark(origin{addr}), d.diags
-}
-
-func (l *loader) readSecret(addr, env, file string, r hcl.Range) (string, *hcl.Diagnostic) {
-	if file == "" {
-		value, ok := l.opt.LookupEnv(env)
-		if !ok || value == "" {
-			return "", at(r, "Secret not found", "%s is read from the environment variable %s, which is not set. Set it and run again.", addr, env)
-		}
-		return value, nil
-	}
-	src, err := readBounded(l.path(file), maxSecretBytes)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", at(r, "Secret not found", "%s is read from the file %s, which does not exist.", addr, file)
-	case err != nil:
-		return "", at(r, "Secret not found", "%s: %v.", addr, err)
-	}
-	value := strings.TrimRight(string(src), " \t\r\n")
-	if value == "" {
-		return "", at(r, "Secret not found", "%s is read from the file %s, which is empty.", addr, file)
-	}
-	return value, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {
