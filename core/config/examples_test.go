@@ -72,3 +72,37 @@ func TestProviderPages(t *testing.T) {
 		}
 	}
 }
+
+// The page of each kind of skill begins with a file to copy.
+func TestSkillPages(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/skills/*.md")
+	if err != nil || len(pages) < 7 {
+		t.Fatalf("pages %v, %v", pages, err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+		for _, b := range blocks {
+			formatted, diags := Format(b[1], page)
+			if diags.HasErrors() || string(formatted) != string(b[1]) {
+				t.Errorf("%s: %v, formatted:\n%s", page, diags, formatted)
+			}
+		}
+		dir := t.TempDir()
+		for name, content := range map[string]string{"main.hcl": string(blocks[0][1]), "skills/prices.md": "Prices.", "skills/prices/SKILL.md": "Prices."} {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := load(t, filepath.Join(dir, "main.hcl"), Options{LookupEnv: environment, SecretsOptional: true})
+		if len(p.Skills) != 1 {
+			t.Errorf("%s: %d skills", page, len(p.Skills))
+		}
+	}
+}
