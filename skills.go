@@ -32,6 +32,15 @@ func MCPAddress(name, url string) Skill {
 	return s
 }
 
+// Program is a program of the sandbox, which is looked for before the model is asked. description says what it is for.
+func Program(name, description string) Skill { return newSkill("cli", name).About(description) }
+
+// Version is a constraint on what a program says of its version, such as ">= 2.4".
+func (s Skill) Version(constraint string) Skill { s.spec.Version = constraint; return s }
+
+// From copies a program of the host into the sandbox.
+func (s Skill) From(path string) Skill { s.spec.Path = path; return s }
+
 // OnHost runs or reaches an MCP server on the host: outside of every wall, with the user's rights.
 func (s Skill) OnHost() Skill {
 	s.spec.Host = true

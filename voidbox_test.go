@@ -274,6 +274,7 @@ func TestSkillIsAnMCPServer(t *testing.T) {
 	agent := voidbox.NewAgent("clerk").In(voidbox.NewSandbox().Run("sleep", "infinity").Backend("mock")).
 		LLM(voidbox.NewLLM("replay", map[string]any{"cassette": absolute(t, "examples/cassettes/mcp_tools.json")})).
 		Skill(voidbox.MCPServer("inventory", "/bin/sh", "-c", string(script)).Only("stock").Timeout(time.Minute)).
+		Skill(voidbox.Program("tee", "Writes what it reads.")).
 		Prompt("How many apples and pears are there?")
 	result, err := agent.Run(t.Context())
 	if err != nil || result.Output != "There are 19 crates." {
