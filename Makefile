@@ -12,13 +12,14 @@ PACKAGES_RUN   := qemu-system-x86
 PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs erofs-utils git acpica-tools xz-utils openssh-client openssh-server
 PACKAGES_BENCH := nginx-light
 PACKAGES_NET   := iproute2 iperf3 passt slirp4netns
+PACKAGES_SHARE := $(PACKAGES_RUN) qemu-system-common
 PACKAGES_BUILD := gcc make flex bison bc libelf-dev libssl-dev xz-utils
 
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-cli test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-bench deps-net $(addprefix bench-,$(AREAS))
+.PHONY: help build demo test test-cli test-race test-kvm endure endure-net lab lab-kernel check lint bench kernel generate generate-check fuzz clean deps-run deps-test deps-bench deps-net deps-share $(addprefix bench-,$(AREAS))
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -79,7 +80,7 @@ generate: ## regenerate the code of the plugin contracts
 generate-check: generate ## fail when generated code is not up to date
 	@git diff --exit-code --stat -- api || { echo "api/ is not what the .proto files say: run make generate and commit"; exit 1; }
 
-bench: $(addprefix bench-,boot block vsock link net image run) ## measure all that there is, each beside a peer
+bench: $(addprefix bench-,boot block vsock link net share image run) ## measure all that there is, each beside a peer
 
 bench-boot: deps-test build ## measure boot and memory, beside QEMU with the same kernel and initrd, on KVM (in the lab if need be) and without
 	$(GO) run ./bench/boot
@@ -96,8 +97,8 @@ bench-net: deps-net ## measure the network beside pasta and slirp4netns, in netw
 	$(GO) run ./bench/net/compare
 bench-image: deps-test build ## measure how an image becomes a disk, beside mkfs.erofs, and a start from one
 	$(GO) run ./bench/image
-$(addprefix bench-,share):
-	@echo "$@: nothing of this area is built yet"; exit 1
+bench-share: deps-share build ## measure shared directories in a VM beside virtiofsd (root; installs it)
+	$(GO) run ./bench/share
 
 kernel: ## build the small guest kernel into the cache (7 min on 2 cores)
 	guest/kernel/build.sh
@@ -124,6 +125,10 @@ deps-bench:
 
 deps-net:
 	@command -v iperf3 >/dev/null && command -v pasta >/dev/null && command -v slirp4netns >/dev/null && command -v ip >/dev/null || $(call install,$(PACKAGES_NET))
+
+# The C virtiofsd, which Debian 12 has and later ones have not.
+deps-share:
+	@command -v qemu-system-x86_64 >/dev/null && [ -x /usr/lib/qemu/virtiofsd ] || $(call install,$(PACKAGES_SHARE))
 
 define install
 { echo "installing from Debian: $(1)"; \
