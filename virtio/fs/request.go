@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/voidbox-run/voidbox/link"
+	"github.com/voidbox-run/voidbox/virtio"
 )
 
 // outcome is why a batch of requests ended.
@@ -22,6 +23,10 @@ const (
 // takeRequests asks what the guest asks, until ctx ends or the link goes down. Without a link it answers everything with
 // EIO. An error is the driver's.
 func (s *server) takeRequests(ctx context.Context) error {
+	if kick, ok := s.q.Kick().(virtio.Waiter); ok {
+		defer context.AfterFunc(ctx, kick.Wake)()
+	}
+	ready := func() bool { return s.enableKicks() || ctx.Err() != nil }
 	for ctx.Err() == nil {
 		why, err := s.requestBatch()
 		if s.out != nil && s.out.Publish() != nil {
@@ -41,16 +46,21 @@ func (s *server) takeRequests(ctx context.Context) error {
 				s.unplugged(ctx, err)
 			}
 		case idle:
-			if s.enableKicks() {
-				continue
-			}
-			select {
-			case <-ctx.Done():
-			case <-s.q.Kick().C():
-			}
+			s.awaitKick(ctx, ready)
 		}
 	}
 	return nil
+}
+
+// awaitKick waits for a kick, with kicks enabled.
+func (s *server) awaitKick(ctx context.Context, ready func() bool) {
+	if kick, ok := s.q.Kick().(virtio.Waiter); ok && kick.Wait(ready) || ready() {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.q.Kick().C():
+	}
 }
 
 // unplugged is called when waiting has failed. If it was not for the sake of ctx the link is down, or of no use.

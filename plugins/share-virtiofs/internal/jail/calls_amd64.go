@@ -28,6 +28,7 @@ var ownCalls = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_RECVFROM, unix.SYS_SENDTO, unix.SYS_RECVMSG, unix.SYS_SENDMSG,
 	unix.SYS_ACCEPT4, unix.SYS_SHUTDOWN, unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME,
 	unix.SYS_EVENTFD2, unix.SYS_MEMFD_CREATE, unix.SYS_FCNTL,
+	unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME, // package poll
 }
 
 // specialBits are those that files of the host do not get for a guest's sake.

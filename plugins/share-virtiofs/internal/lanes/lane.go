@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,19 @@ func Serve(ctx context.Context, l *link.Link, fs *sharefs.FS) error {
 	var lanes sync.WaitGroup
 	for i := range l.Lanes() {
 		lane := &lane{link: l, fs: fs, in: l.Lane(i).In, out: l.Lane(i).Out}
+		if requests := l.Lanes() - 1; i > 0 && requests < runtime.GOMAXPROCS(0) {
+			w, err := newWait(lane.in)
+			if err != nil {
+				_ = l.Break(err)
+				break
+			}
+			defer w.poller.Free()
+			lanes.Go(func() {
+				<-l.Done()
+				w.poller.Close()
+			})
+			lane.wait = w
+		}
 		lanes.Go(func() {
 			_ = l.Break(lane.serve())
 			lane.slow.Wait()
@@ -36,6 +50,7 @@ type lane struct {
 	link *link.Link
 	fs   *sharefs.FS
 	in   *link.Reader
+	wait *wait // nil where it waits as goroutines do
 	slow sync.WaitGroup
 
 	writing sync.Mutex // guards out
@@ -71,7 +86,7 @@ func (l *lane) serve() error {
 			l.in.Release()
 			continue
 		}
-		if err := l.in.Wait(context.Background()); err != nil {
+		if err := l.await(); err != nil {
 			return err
 		}
 	}
