@@ -273,14 +273,14 @@ func (l *loan) watch(ctx context.Context) (context.Context, func()) {
 }
 
 // settle takes the loan back, and corrects what the agent's program says it took by what the broker has counted: where the program
-// failed before it said anything or is one that a person talks to, and where it does not know the price of its model and the broker
+// was ended before it said all or is one that a person talks to, and where it does not know the price of its model and the broker
 // does. A count that is short of the program's own, as of an answer that nobody waited for, is no ground for a cost.
 func (l *loan) settle(told event.Totals) event.Totals {
 	counted := l.spent()
 	switch {
 	case counted == (event.Totals{}) || sum(counted) < sum(told):
 		return told
-	case sum(told) == 0:
+	case sum(told) == 0, sum(counted) > sum(told) && (counted.CostKnown || !told.CostKnown):
 		return counted
 	case !told.CostKnown && counted.CostKnown:
 		told.CostUSD, told.CostKnown = counted.CostUSD, true

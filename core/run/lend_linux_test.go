@@ -99,6 +99,10 @@ func TestBudgetOfACommandLineAgentIsKeptOnTheHost(t *testing.T) {
 	if n := len(server.Received()); n != 2 {
 		t.Errorf("%d requests passed", n)
 	}
+	// The agent's program was ended before it could say what it took; the broker has counted it.
+	if got := result.Stages["seeker"].Totals; got.InputTokens != 800 || got.OutputTokens != 200 {
+		t.Errorf("totals %+v", got)
+	}
 }
 
 // A key that the provider refuses is the user's to mend, and the run says so.
