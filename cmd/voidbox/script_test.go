@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(testbin.Run(m)) }
 // TestScripts runs what a user types, with the programs as they are installed. Each script has a home, a state and a runtime
 // directory of its own; scripts must not need a VM (those are in vm_test.go).
 func TestScripts(t *testing.T) {
-	bin, echo, registry := testbin.Dir(t), examplePlugin(t), exampleRegistry(t)
+	bin, plugins, registry := testbin.Dir(t), examplePlugins(t), exampleRegistry(t)
 	testscript.Run(t, testscript.Params{
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"flipbyte": flipByte, "killshim": killShim, "noruntime": noRuntime, "status": status,
@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("BIN", bin)
-			env.Setenv("ECHO", echo)
+			env.Setenv("PLUGINS", plugins)
 			env.Setenv("REGISTRY", registry)
 			env.Setenv("EXAMPLES", filepath.Join(testbin.Root(), "examples"))
 			for _, name := range []string{"HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"} {
@@ -64,13 +64,15 @@ func exampleRegistry(t *testing.T) string {
 	return registry.Host
 }
 
-// examplePlugin builds the plugin that lies outside of this module and returns its directory.
-func examplePlugin(t *testing.T) string {
+// examplePlugins builds the plugins that lie outside of this module and returns their directory.
+func examplePlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-C", filepath.Join(testbin.Root(), "examples", "plugins", "llm-echo"), "-o", filepath.Join(dir, "voidbox-llm-echo"), ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	for _, name := range []string{"llm-echo", "skill-tickets"} {
+		build := exec.Command("go", "build", "-C", filepath.Join(testbin.Root(), "examples", "plugins", name), "-o", filepath.Join(dir, "voidbox-"+name), ".")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, out)
+		}
 	}
 	return dir
 }

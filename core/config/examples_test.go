@@ -76,7 +76,7 @@ func TestProviderPages(t *testing.T) {
 // The page of each kind of skill begins with a file to copy.
 func TestSkillPages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/skills/*.md")
-	if err != nil || len(pages) < 7 {
+	if err != nil || len(pages) < 8 {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
 	for _, page := range pages {
