@@ -9,7 +9,7 @@ AREAS   := boot block vsock link net share image run
 
 # What the distribution must bring. Nothing else is fetched but Go modules and, into the cache, Debian's kernel and busybox.
 PACKAGES_RUN   := qemu-system-x86
-PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs erofs-utils git acpica-tools xz-utils openssh-client openssh-server
+PACKAGES_TEST  := $(PACKAGES_RUN) qemu-utils mmdebstrap e2fsprogs erofs-utils git acpica-tools xz-utils openssh-client openssh-server openssl python3-grpcio python3-protobuf
 PACKAGES_BENCH := nginx-light
 PACKAGES_NET   := iproute2 iperf3 passt slirp4netns
 PACKAGES_SHARE := $(PACKAGES_RUN) qemu-system-common
@@ -118,7 +118,7 @@ deps-run:
 	@command -v qemu-system-x86_64 >/dev/null || $(call install,$(PACKAGES_RUN))
 
 deps-test:
-	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v mkfs.erofs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null && command -v ssh-add >/dev/null && [ -x /usr/sbin/sshd ] || $(call install,$(PACKAGES_TEST))
+	@command -v qemu-system-x86_64 >/dev/null && command -v mmdebstrap >/dev/null && command -v mke2fs >/dev/null && command -v mkfs.erofs >/dev/null && command -v git >/dev/null && command -v iasl >/dev/null && command -v xz >/dev/null && command -v ssh-add >/dev/null && [ -x /usr/sbin/sshd ] && command -v openssl >/dev/null && /usr/bin/python3 -I -c "import grpc, google.protobuf" 2>/dev/null || $(call install,$(PACKAGES_TEST))
 
 deps-bench:
 	@test -x /usr/sbin/nginx || $(call install,$(PACKAGES_BENCH))

@@ -9,13 +9,13 @@ import (
 	"github.com/voidbox-run/voidbox/sdk/base"
 )
 
-const exampleDir = "../../examples/plugins/llm-echo"
+const examples = "../../examples/plugins/"
 
-// buildExample builds the plugin that lies outside of this module.
-func buildExample(t *testing.T, dir string) string {
+// buildExample builds a plugin that lies outside of this module, such as llm-echo.
+func buildExample(t *testing.T, name, dir string) string {
 	t.Helper()
-	path := filepath.Join(dir, "voidbox-llm-echo")
-	build := exec.Command("go", "build", "-C", exampleDir, "-o", path, ".")
+	path := filepath.Join(dir, "voidbox-"+name)
+	build := exec.Command("go", "build", "-C", examples+name, "-o", path, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -25,7 +25,7 @@ func buildExample(t *testing.T, dir string) string {
 // TestExamplePlugin builds a plugin of another module, pins it, uses it, and sees it refused when one byte differs.
 func TestExamplePlugin(t *testing.T) {
 	house := newHouse(t)
-	path := buildExample(t, house.third)
+	path := buildExample(t, "llm-echo", house.third)
 	found, err := house.host(t).Describe(t.Context(), base.KindLLM, "echo")
 	if err != nil {
 		t.Fatal(err)

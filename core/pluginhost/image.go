@@ -31,6 +31,7 @@ type image struct {
 	path   string   // what exec gets
 	sha256 string   // hex; empty when the binary was not read
 	sealed *os.File // immutable copy behind path; nil when path is the file itself
+	script bool     // sealed is executed by an interpreter
 }
 
 func (i *image) close() {
@@ -100,7 +101,17 @@ func (h *Host) sealedImage(f *os.File, id fileID, c candidate) (*image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: copy %s: %w", c, c.Path, err)
 	}
-	img := &image{id: id, path: path, sealed: sealed, sha256: hex.EncodeToString(hash.Sum(nil))}
+	img := &image{id: id, path: path, sealed: sealed, script: isScript(sealed), sha256: hex.EncodeToString(hash.Sum(nil))}
 	h.images[id] = img
 	return img, nil
+}
+
+// isScript tells whether a sealed copy, if there is one, names an interpreter in its first line.
+func isScript(sealed *os.File) bool {
+	if sealed == nil {
+		return false
+	}
+	var magic [2]byte
+	_, err := sealed.ReadAt(magic[:], 0)
+	return err == nil && string(magic[:]) == "#!"
 }

@@ -41,6 +41,9 @@ func (l *launcher) close() {
 // lifelineFD is the number of the lifeline in a child: the first of exec.Cmd.ExtraFiles.
 const lifelineFD = "3"
 
+// scriptPath is the next of them, as the child sees it.
+const scriptPath = "/proc/self/fd/4"
+
 // childFiles are the descriptors of a child.
 type childFiles struct {
 	stdout, stderr, lifeline *os.File
@@ -48,7 +51,7 @@ type childFiles struct {
 
 // command builds the command that executes an image. Standard input is empty.
 func (i *image) command(c candidate, args, env, namespaces []string, files childFiles) *exec.Cmd {
-	return &exec.Cmd{
+	cmd := &exec.Cmd{
 		Path:        i.path,
 		Args:        append([]string{c.Path}, args...),
 		Env:         env,
@@ -57,4 +60,10 @@ func (i *image) command(c candidate, args, env, namespaces []string, files child
 		ExtraFiles:  []*os.File{files.lifeline},
 		SysProcAttr: procAttr(namespaces),
 	}
+	if i.script {
+		// The kernel hands the path on to the interpreter, which opens it when all that closes on exec is closed. So the script, unlike
+		// a program, has to keep its descriptor.
+		cmd.Path, cmd.ExtraFiles = scriptPath, append(cmd.ExtraFiles, i.sealed)
+	}
+	return cmd
 }
