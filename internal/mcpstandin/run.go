@@ -3,6 +3,7 @@ package mcpstandin
 import (
 	"bufio"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func Run() {
 			}
 		}
 	case "deaf": // does not even read, nor end
-		select {}
+		hang()
 	case "banner": // says what is no message, between messages
 		fmt.Println("Welcome to the server!\n\n{not json}\n[1, 2]")
 		serve(New())
@@ -77,7 +78,7 @@ func Run() {
 	case "child": // leaves a process behind, and outlives its input
 		child(os.Getenv(ChildEnv))
 		serve(New())
-		select {}
+		hang()
 	case "slow": // is not in a hurry to end
 		serve(New())
 		time.Sleep(100 * time.Millisecond)
@@ -98,3 +99,6 @@ func answer(with string) {
 		fmt.Printf(`{"jsonrpc":"2.0","id":%s,%s}`+"\n", strings.TrimSuffix(id, "}"), with)
 	}
 }
+
+// hang never returns. The runtime would end a program whose goroutines all wait for nothing.
+func hang() { time.Sleep(math.MaxInt64) }
