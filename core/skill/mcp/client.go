@@ -105,9 +105,9 @@ func (c *Client) lost(err error) error {
 		return err
 	}
 	switch broken := c.program.pipes.failure(); {
-	case broken == nil:
+	case broken == nil && !errors.Is(err, io.ErrClosedPipe): // a write may learn of the end before a read does
 		return err
-	case !errors.Is(broken, io.EOF):
+	case broken != nil && !errors.Is(broken, io.EOF):
 		return broken
 	case c.program.ended(grace):
 		return c.program.verdict()
