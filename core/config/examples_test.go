@@ -48,25 +48,31 @@ func TestParallelExampleIsADiamond(t *testing.T) {
 	}
 }
 
-// The page of each provider begins with a file to copy, and whatever else of the language it shows is written as it should be.
+// fileToCopy returns a page's first HCL. All that it has is written as it should be.
+func fileToCopy(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+	for _, b := range blocks {
+		formatted, diags := Format(b[1], page)
+		if diags.HasErrors() || string(formatted) != string(b[1]) {
+			t.Errorf("%s: %v, formatted:\n%s", page, diags, formatted)
+		}
+	}
+	return string(blocks[0][1])
+}
+
+// The page of each provider begins with a file to copy.
 func TestProviderPages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/providers/*.md")
 	if err != nil || len(pages) < 4 {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
-		for _, b := range blocks {
-			formatted, diags := Format(b[1], page)
-			if diags.HasErrors() || string(formatted) != string(b[1]) {
-				t.Errorf("%s: %v, formatted:\n%s", page, diags, formatted)
-			}
-		}
-		p, diags := loadText(t, string(blocks[0][1]), Options{LookupEnv: environment, SecretsOptional: true})
+		p, diags := loadText(t, fileToCopy(t, page), Options{LookupEnv: environment, SecretsOptional: true})
 		if p == nil || len(p.Agents) != 1 {
 			t.Errorf("%s: %v", page, diags)
 		}
@@ -80,19 +86,8 @@ func TestSkillPages(t *testing.T) {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
-		for _, b := range blocks {
-			formatted, diags := Format(b[1], page)
-			if diags.HasErrors() || string(formatted) != string(b[1]) {
-				t.Errorf("%s: %v, formatted:\n%s", page, diags, formatted)
-			}
-		}
 		dir := t.TempDir()
-		for name, content := range map[string]string{"main.hcl": string(blocks[0][1]), "skills/prices.md": "Prices.", "skills/prices/SKILL.md": "Prices."} {
+		for name, content := range map[string]string{"main.hcl": fileToCopy(t, page), "skills/prices.md": "Prices.", "skills/prices/SKILL.md": "Prices."} {
 			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
 				t.Fatal(err)
 			}

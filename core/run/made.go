@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,10 +18,14 @@ import (
 
 // aspects of what a stage is made from, in the order in which a change of them is told. Budgets, limits of time and attempts are not
 // among them: who raises one to get a pipeline through does not want to pay for its first stages again.
-var aspects = []string{"prompt", "system prompt", "model", "tools", "output", "skills", "sandbox"}
+var aspects = []string{"prompt", "system prompt", "model", "tools", "output", "skills", "agents", "sandbox", "files"}
 
 // madeFrom is a digest of each aspect of a stage, without secrets: a key that was renewed changes nothing.
-func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (made map[string]string, err error) {
+func (r *Run) madeFrom(ctx context.Context, bound *plan.AgentRun, skills []skill.Skill) (made map[string]string, err error) {
+	agents, err := r.agentsBelow(ctx, bound)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{}
 	for _, f := range bound.Files {
 		if files[f.To], err = observe.Digest(f.From); err != nil {
@@ -35,6 +40,7 @@ func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (made map[str
 		"tools":         []any{bound.Tools, bound.Mode, bound.Interactive, bound.OutputBytes},
 		"output":        []any{bound.OutputFile, bound.Artefacts},
 		"skills":        skills,
+		"agents":        agents,
 		"sandbox":       []any{described(bound.Sandbox), filesOf(bound.Sandbox)},
 		"files":         files,
 	} {
@@ -50,6 +56,29 @@ func (r *Run) madeFrom(bound *plan.AgentRun, skills []skill.Skill) (made map[str
 		made[aspect] = hex.EncodeToString(sum[:])
 	}
 	return made, nil
+}
+
+// agentsBelow is what the agents are made from that work for another, by name. What their tasks will be is the model's to say.
+func (r *Run) agentsBelow(ctx context.Context, bound *plan.AgentRun) (map[string]map[string]string, error) {
+	below := map[string]map[string]string{}
+	for _, s := range bound.Skills {
+		if s.Agent == nil {
+			continue
+		}
+		sub, err := s.Agent.Delegate("")
+		if err != nil { // its file cannot do without a task
+			below[s.Agent.Name] = map[string]string{"prompt": err.Error()}
+			continue
+		}
+		skills, err := skill.Load(ctx, sub.Skills, r.sources())
+		if err != nil {
+			return nil, err
+		}
+		if below[s.Agent.Name], err = r.madeFrom(ctx, sub, skills); err != nil {
+			return nil, err
+		}
+	}
+	return below, nil
 }
 
 // described is a sandbox without what says only where it was written, or how long it may take.

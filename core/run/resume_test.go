@@ -162,6 +162,7 @@ func failedAt(t *testing.T, at string, p *plan.Plan) (Result, *teller) {
 }
 
 func TestResumeRunsAgainWhatChanged(t *testing.T) {
+	input := t.TempDir()
 	for _, c := range []struct {
 		name string
 		edit func(stage string, run *plan.AgentRun)
@@ -192,6 +193,11 @@ func TestResumeRunsAgainWhatChanged(t *testing.T) {
 				run.Skills = []*plan.Skill{{Block: plan.Block{Plugin: "inline", Label: "x"}, Description: "d", Content: "text"}}
 			}
 		}, "bd", "its skills changed"},
+		{"files", func(stage string, run *plan.AgentRun) {
+			if stage == "b" {
+				run.Files = []plan.Files{{From: input, To: "/input"}}
+			}
+		}, "bd", "its files changed"},
 		{"what it needs", func(stage string, run *plan.AgentRun) {
 			if stage == "a" {
 				run.System = "Be brief."
@@ -220,6 +226,33 @@ func TestResumeRunsAgainWhatChanged(t *testing.T) {
 				t.Errorf("it says %q, want %q", why, c.why)
 			}
 		})
+	}
+}
+
+// What an agent below is told is part of what a stage is made from.
+func TestResumeRunsAgainWhoseHelperChanged(t *testing.T) {
+	helped := func(system string) func(string, *plan.AgentRun) {
+		helper := &plan.Agent{Name: "helper"}
+		return func(stage string, run *plan.AgentRun) {
+			if stage != "b" {
+				return
+			}
+			helper.Delegate = func(task string) (*plan.AgentRun, error) {
+				return &plan.AgentRun{Agent: "helper", System: system, Prompt: task, LLM: run.LLM, Sandbox: run.Sandbox}, nil
+			}
+			run.Skills = []*plan.Skill{{Block: plan.Block{Plugin: "agent", Label: "helper"}, Description: "helps", Agent: helper}}
+		}
+	}
+	first, model := failedAt(t, "d", diamond(helped("Be brief.")))
+	for _, c := range []struct{ system, ran string }{{"Be brief.", "d"}, {"Be thorough.", "bd"}} {
+		h := newHarness(t, diamond(helped(c.system)), llms(model.llm()))
+		h.cfg.Resume = first.Dir
+		if _, err := h.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := model.who(); got != c.ran {
+			t.Errorf("%s: the model was asked for %q, want %q", c.system, got, c.ran)
+		}
 	}
 }
 

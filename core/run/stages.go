@@ -127,7 +127,7 @@ func (r *Run) stage(ctx context.Context, s *plan.Stage, attempt int, results pla
 	if err != nil {
 		return plan.Result{}, &ConfigError{Err: err}
 	}
-	made, err := r.madeFrom(bound, skills)
+	made, err := r.madeFrom(ctx, bound, skills)
 	if err != nil {
 		return plan.Result{}, err
 	}

@@ -1,4 +1,4 @@
-// Pin writes a recipe's npm packages: those that npm itself would install for a package, with the sums that the registry's metadata
+// Command pin writes a recipe's npm packages: those that npm itself would install for a package, with the sums that the registry's metadata
 // gives them. Look at the difference before it is committed: what is pinned is what everybody will run.
 //
 //	go run ./core/agentimage/pin codex @openai/codex@0.169.0-linux-x64
